@@ -1,0 +1,25 @@
+/* pages.c - see pages.h. Raw system calls: mmap and madvise may be wrapped by whoever else is preloaded. */
+#include "pages.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void *
+pages_private(size_t size)
+{
+	int saved = errno;
+	void *p = NULL;
+	long r = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
+
+	if (r != -1) {
+		p = (void *)r;
+		if (syscall(SYS_madvise, p, size, MADV_WIPEONFORK) != 0) {
+			syscall(SYS_munmap, p, size);
+			p = NULL;
+		}
+	}
+	errno = saved;
+	return p;
+}

@@ -1,0 +1,15 @@
+/* pages.h - memory for the sampler's private tables, straight from the kernel.
+ *
+ * All of it is wiped on fork: a child finds zeros, which every table reads as "empty", and so starts afresh without any
+ * code that runs at fork. vfork and CLONE_VM children share the parent's memory and go on with it.
+ */
+#ifndef HEAPD_PAGES_H
+#define HEAPD_PAGES_H
+
+#include <stddef.h>
+
+/* Zeroed memory of at least `size` bytes, aligned to a page, touched lazily, never released. NULL if the kernel has none
+ * to give or cannot wipe it on fork. Keeps errno. Async-signal-safe. */
+void *pages_private(size_t size);
+
+#endif
