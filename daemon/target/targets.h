@@ -30,7 +30,8 @@ struct target {
 
 /* Where segments are looked for, in this order: `dirs` if not NULL (NULL-terminated), else $HEAPD_DIR if set, else
  * /run/heapd, $XDG_RUNTIME_DIR/heapd and /dev/shm/heapd-UID; as root those of every user. Directories that do not exist
- * yet are watched for through their parents. Returns 0 or -errno. */
+ * yet are watched for through their parents. A subdirectory called run-* of any of them counts as well: `heapd run` gives
+ * each of its runs one. Returns 0 or -errno. */
 int targets_new(const char *const *dirs, struct targets **ret);
 void targets_free(struct targets *t);
 
