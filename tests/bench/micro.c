@@ -1,0 +1,242 @@
+/* micro - loops of allocations and nothing else, to be run under different preloads.
+ *
+ *   micro pair OPERATIONS [THREADS]     malloc and free of 64 B, by each thread
+ *   micro set OPERATIONS                free one of 100,000 blocks of 16 to 512 B, allocate another
+ *   micro deep OPERATIONS               pair under 60 frames, always the same
+ *   micro varied OPERATIONS             pair under 60 frames, one of 4,096 stacks, changed every 8 operations
+ *   micro realloc OPERATIONS            a block that doubles from 16 B to 64 KiB
+ *   micro stack OPERATIONS DEPTH        pair under DEPTH frames
+ *   micro memory BLOCKS                 keep BLOCKS of 64 B, print what memory is private before and after
+ *
+ * Prints nanoseconds an operation of one thread: CPU time, which other programs on the machine disturb little, and wall
+ * time, in which waiting shows.
+ */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#ifdef __clang__
+#define ALONE __attribute__((noinline))
+#else
+#define ALONE __attribute__((noinline, noclone))
+#endif
+
+/* The compiler must believe that the block is used. */
+#define USE(p) __asm__ volatile("" : : "r"(p) : "memory")
+
+static uint64_t
+now_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t
+random_next(uint64_t *state)
+{
+	uint64_t x = *state;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return *state = x;
+}
+
+static ALONE void
+pair(uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		void *p = malloc(64);
+
+		USE(p);
+		free(p);
+	}
+}
+
+static void *
+pair_thread(void *n)
+{
+	pair(*(uint64_t *)n);
+	return NULL;
+}
+
+static void
+run_pair(uint64_t n, uint64_t n_threads)
+{
+	pthread_t threads[64];
+
+	if (n_threads <= 1) {
+		pair(n);
+		return;
+	}
+	for (uint64_t i = 0; i < n_threads; i++)
+		if (pthread_create(&threads[i], NULL, pair_thread, &n) != 0)
+			exit(1);
+	for (uint64_t i = 0; i < n_threads; i++)
+		pthread_join(threads[i], NULL);
+}
+
+enum { SET_BLOCKS = 100000 };
+
+static void *set[SET_BLOCKS];
+
+static void
+fill_set(uint64_t *random)
+{
+	for (int i = 0; i < SET_BLOCKS; i++)
+		set[i] = malloc(16 + random_next(random) % 497);
+}
+
+static ALONE void
+run_set(uint64_t n, uint64_t *random)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t r = random_next(random);
+		void **p = &set[(r & 0xffffffff) % SET_BLOCKS];
+
+		free(*p);
+		*p = malloc(16 + (r >> 32) % 497);
+		USE(*p);
+	}
+}
+
+/* Recursion that no compiler unrolls: each level is one of two functions, chosen by a bit of `path`. */
+static void descend(unsigned depth, uint64_t path, uint64_t n);
+
+static ALONE void
+descend_left(unsigned depth, uint64_t path, uint64_t n)
+{
+	descend(depth - 1, path >> 1, n);
+	__asm__ volatile("");
+}
+
+static ALONE void
+descend_right(unsigned depth, uint64_t path, uint64_t n)
+{
+	volatile char room[64];
+
+	room[0] = (char)n;
+	descend(depth - 1, path >> 1, n);
+	room[1] = room[0];
+}
+
+static ALONE void
+descend(unsigned depth, uint64_t path, uint64_t n)
+{
+	if (depth < 2)
+		pair(n);
+	else if (path & 1)
+		descend_right(depth - 1, path, n);
+	else
+		descend_left(depth - 1, path, n);
+	__asm__ volatile("");
+}
+
+/* `depth` frames from the loop to here; main and what starts it come on top. */
+static void
+run_deep(uint64_t n, unsigned depth)
+{
+	descend(depth, 0x5555555555555555, n);
+}
+
+static void
+run_varied(uint64_t n, uint64_t *random)
+{
+	for (uint64_t i = 0; i < n; i += 8)
+		descend(60, random_next(random) & 4095, 8);
+}
+
+static ALONE void
+run_realloc(uint64_t n)
+{
+	uint64_t i = 0;
+
+	while (i < n) {
+		void *p = NULL;
+
+		for (size_t size = 16; size <= 65536; size *= 2, i++) {
+			p = realloc(p, size);
+			USE(p);
+		}
+		free(p);
+	}
+}
+
+static uint64_t
+private_bytes(void)
+{
+	char line[256];
+	FILE *f = fopen("/proc/self/smaps_rollup", "r");
+	uint64_t kib, sum = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Private_%*[^:]: %lu kB", &kib) == 1)
+			sum += kib * 1024;
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+/* Leaves through exit, so that the segment that is left behind still shows the blocks as live. */
+static void
+run_memory(uint64_t n)
+{
+	uint64_t before = private_bytes();
+	void *last = NULL;
+
+	for (uint64_t i = 0; i < n; i++) {
+		void **p = malloc(64);
+
+		*p = last;
+		last = p;
+	}
+	USE(last);
+	printf("before %lu after %lu\n", before, private_bytes());
+}
+
+int
+main(int argc, char **argv)
+{
+	uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 0) : 0, extra = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
+	uint64_t random = 88172645463325252, wall, cpu;
+	const char *what = argc > 1 ? argv[1] : "";
+
+	if (n == 0 || extra > 64) {
+		fprintf(stderr, "usage: micro pair|set|deep|varied|realloc|stack|memory OPERATIONS [THREADS|DEPTH]\n");
+		return 2;
+	}
+	if (strcmp(what, "memory") == 0) {
+		run_memory(n);
+		return 0;
+	}
+	if (strcmp(what, "set") == 0)
+		fill_set(&random);
+	wall = now_ns(CLOCK_MONOTONIC);
+	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	if (strcmp(what, "pair") == 0)
+		run_pair(n, extra);
+	else if (strcmp(what, "set") == 0)
+		run_set(n, &random);
+	else if (strcmp(what, "deep") == 0)
+		run_deep(n, 60);
+	else if (strcmp(what, "varied") == 0)
+		run_varied(n, &random);
+	else if (strcmp(what, "realloc") == 0)
+		run_realloc(n);
+	else if (strcmp(what, "stack") == 0)
+		run_deep(n, (unsigned)extra);
+	else
+		return 2;
+	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	wall = now_ns(CLOCK_MONOTONIC) - wall;
+	if (strcmp(what, "pair") == 0 && extra > 1)
+		cpu /= extra;
+	printf("%.4f %.4f\n", (double)cpu / (double)n, (double)wall / (double)n);
+	return 0;
+}
