@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 /* Digits up to *ret_end. No sign, no space, no 0x: strtoull() accepts all of them, and "-1" as a huge number. */
 static int

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -136,6 +135,13 @@ request_parameter(const struct request *r, const char *name)
 	return NULL;
 }
 
+/* Four bytes, in any case. */
+static bool
+is_gzip(const char *s)
+{
+	return (s[0] | 0x20) == 'g' && (s[1] | 0x20) == 'z' && (s[2] | 0x20) == 'i' && (s[3] | 0x20) == 'p';
+}
+
 bool
 request_accepts_gzip(const char *accept_encoding)
 {
@@ -149,7 +155,7 @@ request_accepts_gzip(const char *accept_encoding)
 			length--;
 		}
 		token = strcspn(rest, ",; \t");
-		if (token == 4 && strncasecmp(rest, "gzip", 4) == 0) {
+		if (token == 4 && is_gzip(rest)) {
 			/* "q=0" and "q=0.000" refuse, any digit above 0 behind the '=' accepts. */
 			const char *q = memchr(rest, '=', length);
 
