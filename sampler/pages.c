@@ -11,15 +11,25 @@ pages_private(size_t size)
 {
 	int saved = errno;
 	void *p = NULL;
-	long r = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
+	long r = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			 0L);
 
 	if (r != -1) {
 		p = (void *)r;
 		if (syscall(SYS_madvise, p, size, MADV_WIPEONFORK) != 0) {
-			syscall(SYS_munmap, p, size);
+			pages_release(p, size);
 			p = NULL;
 		}
 	}
 	errno = saved;
 	return p;
+}
+
+void
+pages_release(void *p, size_t size)
+{
+	int saved = errno;
+
+	syscall(SYS_munmap, p, size);
+	errno = saved;
 }

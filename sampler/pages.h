@@ -8,8 +8,11 @@
 
 #include <stddef.h>
 
-/* Zeroed memory of at least `size` bytes, aligned to a page, touched lazily, never released. NULL if the kernel has none
+/* Zeroed memory of at least `size` bytes, aligned to a page, touched lazily, released only by pages_release. NULL if the kernel has none
  * to give or cannot wipe it on fork. Keeps errno. Async-signal-safe. */
 void *pages_private(size_t size);
+
+/* Give back what nobody else has seen. */
+void pages_release(void *p, size_t size);
 
 #endif

@@ -7,10 +7,12 @@
 #ifndef HEAPD_SEGMENT_WRITER_H
 #define HEAPD_SEGMENT_WRITER_H
 
+#include <stdbool.h>
+
 #include "segment.h"
 
-struct segment {                        /* plain pointers into one shared mapping; fixed once created */
-	struct heapd_header *header;    /* NULL: none */
+struct segment { /* plain pointers into one shared mapping; fixed once created */
+	struct heapd_header *header; /* NULL: none */
 	struct heapd_module *modules;
 	char *strings;
 	struct heapd_frame *frames;
@@ -19,6 +21,7 @@ struct segment {                        /* plain pointers into one shared mappin
 	struct heapd_live *live;
 	uint32_t (*cfas)[HEAPD_CFA_GROUP];
 	_Atomic uint32_t ready[HEAPD_SECTIONS]; /* records of each section that are backed by memory */
+	bool preallocated; /* the whole file is backed */
 };
 
 /* Claim n consecutive records of a section. Returns the index of the first, or HEAPD_NONE if there is no room. */
@@ -31,7 +34,10 @@ segment_lose(const struct segment *s, enum heapd_loss what)
 }
 
 /* Create the file, map it and fill the header's fixed part. *s must be zero. 0 or -errno; on failure nothing is left
- * behind. Called once per process image and fork child, by the thread that won the right to. */
+ * behind. Called once per process image and fork child, by the thread that won the right to. Makes system calls. */
 int segment_create(struct segment *s, uint64_t period);
+
+/* Pair the tick counter with the clock once more, so that readers can tell its rate. */
+void segment_note_time(struct segment *s);
 
 #endif

@@ -12,38 +12,38 @@
 
 #include "segment_writer.h"
 
-struct unwind_row;
-
-struct unwinder {                       /* lives in memory that is wiped on fork; all zero is a valid empty one */
-	struct unwind_row *_Atomic rows;
-	_Atomic uint32_t generation;    /* of the loaded modules: unwind_forget() moves it on */
-	void *_Atomic frames;           /* index (address, module) -> frame */
-	_Atomic uint32_t frames_lock;   /* private to unwind.c, modules.c: see there */
+struct unwinder { /* lives in memory that is wiped on fork; all zero is a valid empty one */
+	void *_Atomic rows; /* unwind.c */
+	_Atomic uint32_t rows_mask; /* how many of them are in use - 1; 0: not begun */
+	_Atomic uint32_t generation; /* of the loaded modules: unwind_forget() moves it on */
+	void *_Atomic frames; /* frames.c: index (address, module) -> frame */
+	void *_Atomic modules; /* modules.c: index place -> module */
 };
 
 struct unwind_start {
-	uintptr_t pc;                   /* return address of the hooked call */
-	uintptr_t cfa;                  /* stack pointer after that return */
-	uintptr_t fp;                   /* frame pointer register as the caller left it */
+	uintptr_t pc; /* return address of the hooked call */
+	uintptr_t cfa; /* stack pointer after that return */
+	uintptr_t fp; /* frame pointer register as the caller left it */
 };
 
-struct stack_range {                    /* of the thread, low <= sp < high; both 0: unknown, only the leaf is taken */
+struct stack_range { /* of the thread, low <= sp < high; both 0: unknown, only the leaf is taken */
 	uintptr_t low, high;
 };
 
 struct stack {
-	uint64_t hash;                  /* of frames[0..depth) */
-	uint32_t depth;                 /* at least 1 unless no frame could be recorded */
-	uint32_t flags;                 /* HEAPD_STACK_* */
-	uint32_t frames[HEAPD_MAX_DEPTH];       /* indices in FRAMES, leaf first; HEAPD_NONE never */
+	uint64_t hash; /* of frames[0..depth) */
+	uint32_t depth; /* at least 1 unless no frame could be recorded */
+	uint32_t flags; /* HEAPD_STACK_* */
+	uint32_t frames[HEAPD_MAX_DEPTH]; /* indices in FRAMES, leaf first; HEAPD_NONE never */
 	uint32_t cfas[HEAPD_MAX_DEPTH]; /* range.high - CFA of each frame, bytes; 0 if unknown or over 4 GiB */
 };
 
-/* Fill *ret, which may be uninitialised: only what is stated above is written. Losses are counted in the segment. */
+/* Fill *ret, which may be uninitialised: only what is stated above is written. Why a stack is cut is counted in the
+ * segment; if FRAMES is full, ret->depth is 0, HEAPD_STACK_OVERFLOW is set and counting is left to the caller. */
 void unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *start,
 	    const struct stack_range *range, struct stack *ret);
 
-/* A module went away (dlclose): rows and frames of its addresses may mean something else from now on. */
+/* A module went away (call it after the real dlclose): its addresses may mean something else from now on. */
 void unwind_forget(struct unwinder *u, struct segment *segment);
 
 #endif

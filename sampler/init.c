@@ -1,0 +1,25 @@
+/* init.c - what is better done before the program's main than in its first allocation. */
+#include <dlfcn.h>
+#include <stddef.h>
+
+#include "process.h"
+#include "real.h"
+
+/* A sanitizer keeps books of its own and insists on its own order: step aside. */
+static void
+look_for_sanitizers(void)
+{
+	static const char *const signs[] = { "__asan_init", "__tsan_init", "__msan_init", "__lsan_init" };
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+		if (dlsym(RTLD_DEFAULT, signs[i]))
+			process_refuse();
+	}
+}
+
+__attribute__((constructor)) static void
+init(void)
+{
+	real_resolve();
+	look_for_sanitizers();
+}

@@ -1,0 +1,406 @@
+/* live.c - see live.h.
+ *
+ * The index is a list of tables, each twice as large as the one before; new addresses go into the newest, a look-up
+ * asks them all, newest first. Nothing is ever moved, so nothing can be lost on the way; old tables empty themselves as
+ * their blocks are freed, and empty ones are not asked. A table is an array of buckets of 15 addresses; an address that
+ * finds its bucket full goes into one of the next few and leaves a mark in those it passed.
+ *
+ * How the filter grows. Cells of generation g count the records whose link says g.
+ *
+ *   adding a record                                    growing
+ *   f = newest                                         newest = larger              seq_cst (1)
+ *   cell of f += 1                                     filter_current = all hits
+ *   link = f's generation           seq_cst            for every record shown: link  seq_cst (2), and if it is older:
+ *   newest != f?  move the record   seq_cst                move it
+ *                                                      filter_current = larger
+ *   move: cell of larger += 1; cas link old -> larger's, else cell of larger -= 1 (someone else did it, or it is freed)
+ *   removing: g = exchange link with 0; cell of g -= 1
+ *
+ * Either the adder sees (1) or (2) sees its link. Cells may count too many for a moment, never too few, so that a free
+ * never misses a sampled block. Old filters stay mapped, since a free may be about to look into one.
+ */
+#include "live.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "pages.h"
+
+#define FIRST_BUCKETS 64u
+#define BUCKET_SLOTS 15u
+#define PASSED_MAX 8u /* buckets tried after the one an address belongs to */
+#define FIRST_CELLS 4096u /* an eighth of the first-level cache */
+#define CELLS_PER_LIVE 8u /* one free in eight at most is asked in vain */
+#define CELL_STUCK 255u
+
+struct live_bucket {
+	_Atomic uint64_t passed; /* an address that belongs here lives further on */
+	_Atomic uint64_t keys[BUCKET_SLOTS]; /* address; 0: free */
+	uint32_t ids[BUCKET_SLOTS]; /* written by who claimed the key, before the program has the address */
+	uint32_t unused;
+};
+_Static_assert(sizeof(struct live_bucket) == 192, "three cache lines");
+
+struct live_table {
+	struct live_table *older;
+	uint32_t mask; /* buckets - 1 */
+	_Atomic uint32_t count;
+	uint64_t padding[6];
+	struct live_bucket buckets[];
+};
+
+/* Filters of one cell, for "nothing is sampled" and "ask the index". */
+static const struct one_cell {
+	struct filter filter;
+	_Atomic uint8_t cell;
+} no_hits = { .cell = 0 }, all_hits = { .cell = 1 };
+_Static_assert(offsetof(struct one_cell, cell) == sizeof(struct filter), "the cell follows");
+
+const struct filter *_Atomic filter_current = &no_hits.filter;
+
+/* -- the filter -- */
+
+static void
+cell_add(struct filter *f, uintptr_t address, int change)
+{
+	_Atomic uint8_t *cell = (_Atomic uint8_t *)(uintptr_t)filter_cell(f, address);
+	uint8_t was = atomic_load_explicit(cell, memory_order_relaxed);
+
+	while (was != CELL_STUCK && !atomic_compare_exchange_weak_explicit(cell, &was, (uint8_t)(was + change),
+									   memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+static struct filter *
+filter_of(struct live *l, uint32_t generation)
+{
+	return atomic_load_explicit(&l->filters[generation - 1], memory_order_acquire);
+}
+
+static struct filter *
+filter_new(uint64_t cells, uint32_t generation)
+{
+	struct filter *f = pages_private(sizeof(*f) + cells);
+
+	if (f) {
+		f->mask = cells - 1;
+		f->generation = generation;
+	}
+	return f;
+}
+
+/* Count the record in the newest filter, if it is counted in an older one. */
+static void
+filter_move(struct live *l, struct heapd_live *record, uintptr_t address, uint32_t newest)
+{
+	uint64_t link = atomic_load_explicit(&record->link, memory_order_seq_cst);
+	struct filter *f = filter_of(l, newest);
+
+	while (link != 0 && link < newest) {
+		cell_add(f, address, 1);
+		if (atomic_compare_exchange_strong_explicit(&record->link, &link, newest, memory_order_seq_cst,
+							    memory_order_seq_cst))
+			return;
+		cell_add(f, address, -1);
+	}
+}
+
+static void
+filter_add(struct live *l, struct heapd_live *record, uintptr_t address)
+{
+	uint32_t newest = atomic_load_explicit(&l->filter_newest, memory_order_seq_cst), later;
+
+	cell_add(filter_of(l, newest), address, 1);
+	atomic_store_explicit(&record->link, newest, memory_order_seq_cst);
+	later = atomic_load_explicit(&l->filter_newest, memory_order_seq_cst);
+	if (later != newest)
+		filter_move(l, record, address, later);
+}
+
+static void
+filter_remove(struct live *l, struct heapd_live *record, uintptr_t address)
+{
+	uint64_t generation = atomic_exchange_explicit(&record->link, 0, memory_order_seq_cst);
+
+	if (generation != 0 && generation <= FILTER_GENERATIONS)
+		cell_add(filter_of(l, (uint32_t)generation), address, -1);
+}
+
+static void
+filter_grow(struct live *l, struct segment *segment)
+{
+	uint32_t idle = 0, newest = atomic_load_explicit(&l->filter_newest, memory_order_relaxed);
+	uint64_t cells = 4 * (filter_of(l, newest)->mask + 1);
+	struct filter *larger;
+
+	if (newest == FILTER_GENERATIONS ||
+	    !atomic_compare_exchange_strong_explicit(&l->growing, &idle, 1, memory_order_acquire, memory_order_relaxed))
+		return;
+	if (atomic_load_explicit(&l->filter_newest, memory_order_relaxed) == newest &&
+	    (larger = filter_new(cells, newest + 1)) != NULL) {
+		uint32_t used = atomic_load_explicit(&segment->header->sections[HEAPD_LIVE].used, memory_order_relaxed);
+
+		atomic_store_explicit(&l->filters[newest], larger, memory_order_release);
+		atomic_store_explicit(&l->filter_newest, newest + 1, memory_order_seq_cst);
+		atomic_store_explicit(&filter_current, &all_hits.filter, memory_order_seq_cst);
+		/* Records claimed from here on are counted in the larger one by whoever adds them. */
+		for (uint32_t i = 0; i < used && i < segment->ready[HEAPD_LIVE]; i++) {
+			struct heapd_live *record = &segment->live[i];
+			uintptr_t address = atomic_load_explicit(&record->address, memory_order_seq_cst);
+
+			if (address)
+				filter_move(l, record, address, newest + 1);
+		}
+		atomic_store_explicit(&filter_current, larger, memory_order_release);
+	}
+	atomic_store_explicit(&l->growing, 0, memory_order_release);
+}
+
+/* -- the index -- */
+
+static struct live_table *
+table_new(uint32_t buckets, struct live_table *older)
+{
+	struct live_table *t = pages_private(sizeof(*t) + (size_t)buckets * sizeof(t->buckets[0]));
+
+	if (t) {
+		t->older = older;
+		t->mask = buckets - 1;
+	}
+	return t;
+}
+
+static uint32_t
+table_bucket(const struct live_table *t, uintptr_t address)
+{
+	return (uint32_t)((address * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & t->mask;
+}
+
+static bool
+table_put(struct live_table *t, uintptr_t address, uint32_t id)
+{
+	uint32_t at = table_bucket(t, address);
+
+	for (unsigned passed = 0; passed <= PASSED_MAX; passed++, at = (at + 1) & t->mask) {
+		struct live_bucket *b = &t->buckets[at];
+
+		for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+			uint64_t key = atomic_load_explicit(&b->keys[i], memory_order_relaxed);
+
+			if (key != 0 || !atomic_compare_exchange_strong_explicit(
+						&b->keys[i], &key, address, memory_order_acquire, memory_order_relaxed))
+				continue;
+			b->ids[i] = id;
+			atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
+			return true;
+		}
+		atomic_store_explicit(&b->passed, 1, memory_order_relaxed);
+	}
+	return false;
+}
+
+/* Remove the address from the table. Its record, or HEAPD_NONE if it is not there. */
+static uint32_t
+table_pull(struct live_table *t, uintptr_t address)
+{
+	uint32_t at = table_bucket(t, address);
+
+	for (unsigned passed = 0; passed <= PASSED_MAX; passed++, at = (at + 1) & t->mask) {
+		struct live_bucket *b = &t->buckets[at];
+
+		for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
+			uint64_t key = atomic_load_explicit(&b->keys[i], memory_order_relaxed);
+			uint32_t id;
+
+			if (key != address)
+				continue;
+			id = b->ids[i];
+			if (!atomic_compare_exchange_strong_explicit(&b->keys[i], &key, 0, memory_order_release,
+								     memory_order_relaxed))
+				continue;
+			atomic_fetch_sub_explicit(&t->count, 1, memory_order_relaxed);
+			return id;
+		}
+		if (atomic_load_explicit(&b->passed, memory_order_relaxed) == 0)
+			break;
+	}
+	return HEAPD_NONE;
+}
+
+static bool
+index_add(struct live *l, uintptr_t address, uint32_t id)
+{
+	struct live_table *t = atomic_load_explicit(&l->tables, memory_order_acquire), *larger;
+	uint32_t slots = (t->mask + 1) * BUCKET_SLOTS;
+
+	if (atomic_load_explicit(&t->count, memory_order_relaxed) < slots / 2 && table_put(t, address, id))
+		return true;
+	larger = table_new(2 * (t->mask + 1), t);
+	if (larger && !atomic_compare_exchange_strong_explicit(&l->tables, &t, larger, memory_order_acq_rel,
+							       memory_order_acquire))
+		pages_release(larger, sizeof(*larger) + (size_t)(larger->mask + 1) * sizeof(larger->buckets[0]));
+	t = atomic_load_explicit(&l->tables, memory_order_acquire);
+	return table_put(t, address, id);
+}
+
+static uint32_t
+index_remove(struct live *l, uintptr_t address)
+{
+	uint32_t id;
+
+	for (struct live_table *t = atomic_load_explicit(&l->tables, memory_order_acquire); t; t = t->older) {
+		if (atomic_load_explicit(&t->count, memory_order_relaxed) == 0)
+			continue;
+		id = table_pull(t, address);
+		if (id != HEAPD_NONE)
+			return id;
+	}
+	return HEAPD_NONE;
+}
+
+/* -- free records and CFA groups: stacks linked through a word of the free thing itself, a change count against ABA -- */
+
+static uint32_t *
+live_next(const struct segment *segment, uint32_t id)
+{
+	return &segment->live[id].site;
+}
+
+static uint32_t *
+cfas_next(const struct segment *segment, uint32_t id)
+{
+	return &segment->cfas[id][0];
+}
+
+typedef uint32_t *next_word(const struct segment *, uint32_t);
+
+static uint32_t
+free_pop(_Atomic uint64_t *top, next_word *next, const struct segment *segment)
+{
+	uint64_t was = atomic_load_explicit(top, memory_order_acquire), now;
+
+	do {
+		if ((uint32_t)was == 0)
+			return HEAPD_NONE;
+		/* May be read while its new owner writes it; then the count has moved on and the exchange fails. */
+		now = __atomic_load_n(next(segment, (uint32_t)was - 1), __ATOMIC_RELAXED);
+		now |= ((was >> 32) + 1) << 32;
+	} while (!atomic_compare_exchange_weak_explicit(top, &was, now, memory_order_acquire, memory_order_acquire));
+	return (uint32_t)was - 1;
+}
+
+static void
+free_push(_Atomic uint64_t *top, next_word *next, const struct segment *segment, uint32_t id)
+{
+	uint64_t was = atomic_load_explicit(top, memory_order_relaxed), now;
+
+	do {
+		__atomic_store_n(next(segment, id), (uint32_t)was, __ATOMIC_RELAXED);
+		now = ((was >> 32) + 1) << 32 | (id + 1);
+	} while (!atomic_compare_exchange_weak_explicit(top, &was, now, memory_order_release, memory_order_relaxed));
+}
+
+/* log2 of the groups that hold so many CFAs, rounded up to a power of two. */
+static unsigned
+cfas_class(uint32_t depth)
+{
+	unsigned class = 0;
+
+	while (depth > (uint32_t)HEAPD_CFA_GROUP << class)
+		class ++;
+	return class;
+}
+
+/* -- what live.h promises -- */
+
+int
+live_start(struct live *l)
+{
+	struct filter *f = filter_new(FIRST_CELLS, 1);
+	struct live_table *t = table_new(FIRST_BUCKETS, NULL);
+
+	if (!f || !t)
+		return -ENOMEM;
+	atomic_store_explicit(&l->tables, t, memory_order_release);
+	atomic_store_explicit(&l->filters[0], f, memory_order_release);
+	atomic_store_explicit(&l->filter_newest, 1, memory_order_seq_cst);
+	atomic_store_explicit(&filter_current, f, memory_order_release);
+	return 0;
+}
+
+uint32_t
+live_reserve(struct live *l, struct segment *segment, const uint32_t *cfas, uint32_t depth)
+{
+	uint32_t id, group = HEAPD_NONE;
+
+	if (depth) {
+		unsigned class = cfas_class(depth);
+
+		group = free_pop(&l->free_cfas[class], cfas_next, segment);
+		if (group == HEAPD_NONE)
+			group = segment_claim(segment, HEAPD_CFAS, 1u << class);
+		if (group == HEAPD_NONE)
+			return HEAPD_NONE;
+		memcpy(segment->cfas[group], cfas, depth * sizeof(cfas[0]));
+	}
+	id = free_pop(&l->free_live, live_next, segment);
+	if (id == HEAPD_NONE)
+		id = segment_claim(segment, HEAPD_LIVE, 1);
+	if (id == HEAPD_NONE) {
+		if (depth)
+			free_push(&l->free_cfas[cfas_class(depth)], cfas_next, segment, group);
+		return HEAPD_NONE;
+	}
+	segment->live[id].cfas = group;
+	segment->live[id].depth = (uint16_t)depth;
+	return id;
+}
+
+bool
+live_add(struct live *l, struct segment *segment, uint32_t id, uintptr_t address)
+{
+	struct heapd_live *record = &segment->live[id];
+	uint32_t newest, count;
+
+	if (!index_add(l, address, id)) {
+		live_release(l, segment, id);
+		return false;
+	}
+	atomic_store_explicit(&record->address, address, memory_order_seq_cst);
+	filter_add(l, record, address);
+	count = atomic_fetch_add_explicit(&l->count, 1, memory_order_relaxed) + 1;
+	newest = atomic_load_explicit(&l->filter_newest, memory_order_relaxed);
+	if (count * CELLS_PER_LIVE > filter_of(l, newest)->mask)
+		filter_grow(l, segment);
+	return true;
+}
+
+bool
+live_take(struct live *l, struct segment *segment, uintptr_t address, struct live_block *ret)
+{
+	uint32_t id = index_remove(l, address);
+	struct heapd_live *record;
+
+	if (id == HEAPD_NONE)
+		return false;
+	record = &segment->live[id];
+	filter_remove(l, record, address);
+	atomic_store_explicit(&record->address, 0, memory_order_release);
+	atomic_fetch_sub_explicit(&l->count, 1, memory_order_relaxed);
+	ret->id = id;
+	ret->site = record->site;
+	ret->size = record->size;
+	ret->weight = record->weight;
+	return true;
+}
+
+void
+live_release(struct live *l, struct segment *segment, uint32_t id)
+{
+	const struct heapd_live *record = &segment->live[id];
+
+	if (record->cfas != HEAPD_NONE)
+		free_push(&l->free_cfas[cfas_class(record->depth)], cfas_next, segment, record->cfas);
+	free_push(&l->free_live, live_next, segment, id);
+}

@@ -1,0 +1,37 @@
+/* process.h - all that the sampler keeps of this process, in memory that a fork child finds empty.
+ *
+ * The first sample of a process image makes it: segment, tables, everything. A fork child that samples makes its own;
+ * until then its frees find empty filters. There is no other fork handling.
+ */
+#ifndef HEAPD_PROCESS_H
+#define HEAPD_PROCESS_H
+
+#include <stdint.h>
+
+#include "live.h"
+#include "modules.h"
+#include "scratch.h"
+#include "segment_writer.h"
+#include "sites.h"
+#include "unwind.h"
+
+struct process {
+	_Atomic uint32_t state; /* private to process.c */
+	uint32_t image; /* counts the process images of this line of forks, from 1 */
+	struct segment segment;
+	struct unwinder unwinder;
+	struct sites sites;
+	struct live live;
+	struct scratch scratch;
+};
+
+/* The process, ready to take samples; made if need be. NULL: not possible (yet): the sample is not taken. */
+struct process *process_get(void);
+
+/* The process if it has taken samples already, else NULL. Makes nothing. */
+struct process *process_peek(void);
+
+/* Never sample in this process image or its children (a sanitizer watches them already). */
+void process_refuse(void);
+
+#endif

@@ -1,0 +1,301 @@
+/* real.c - see real.h.
+ *
+ * dlsym(RTLD_NEXT) may itself allocate (it does where a name is missing, to say so), and comes back through the hooks
+ * then. While a thread resolves, its own calls are served from a small static pool, whose blocks are recognised for ever.
+ */
+#include "real.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define POOL_SIZE 65536u
+#define POOL_ALIGNMENT 16u
+
+static _Alignas(64) char pool[POOL_SIZE];
+static _Atomic size_t pool_used;
+/* Atomic, because dlsym is declared as one that never calls back into this file. */
+static __thread _Atomic bool resolving __attribute__((tls_model("initial-exec")));
+static _Atomic bool resolved;
+
+/* -- the pool -- */
+
+static bool
+in_pool(const void *block)
+{
+	return (uintptr_t)block - (uintptr_t)pool < POOL_SIZE;
+}
+
+/* Zeroed, since nothing is ever handed out twice. The size stands in front of the block. */
+static void *
+pool_aligned(size_t alignment, size_t size)
+{
+	size_t at = atomic_load_explicit(&pool_used, memory_order_relaxed), start;
+
+	if (alignment < POOL_ALIGNMENT)
+		alignment = POOL_ALIGNMENT;
+	do {
+		if (size > POOL_SIZE || alignment > POOL_SIZE)
+			goto full;
+		start = (at + sizeof(size_t) + alignment - 1) & ~(alignment - 1);
+		if (start + size > POOL_SIZE)
+			goto full;
+	} while (!atomic_compare_exchange_weak_explicit(&pool_used, &at, start + size, memory_order_relaxed,
+							memory_order_relaxed));
+	memcpy(pool + start - sizeof(size), &size, sizeof(size));
+	return pool + start;
+full:
+	errno = ENOMEM;
+	return NULL;
+}
+
+static size_t
+pool_size(const void *block)
+{
+	size_t size;
+
+	memcpy(&size, (const char *)block - sizeof(size), sizeof(size));
+	return size;
+}
+
+/* -- what stands in until the real functions are known -- */
+
+static void *
+first_malloc(size_t size)
+{
+	if (resolving)
+		return pool_aligned(0, size);
+	real_resolve();
+	return real.malloc(size);
+}
+
+static void *
+first_calloc(size_t count, size_t size)
+{
+	size_t bytes;
+
+	if (!resolving) {
+		real_resolve();
+		return real.calloc(count, size);
+	}
+	if (!__builtin_mul_overflow(count, size, &bytes))
+		return pool_aligned(0, bytes);
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* Also the real one's guard where the pool was used: its blocks may come back at any time. */
+static struct real next;
+
+static void *
+pool_realloc(void *block, size_t size)
+{
+	void *moved;
+
+	if (!in_pool(block))
+		return next.realloc(block, size);
+	moved = real.malloc(size);
+	if (moved)
+		memcpy(moved, block, pool_size(block) < size ? pool_size(block) : size);
+	return moved;
+}
+
+static void
+pool_free(void *block)
+{
+	if (!in_pool(block))
+		next.free(block);
+}
+
+static size_t
+pool_usable_size(void *block)
+{
+	if (!in_pool(block))
+		return next.malloc_usable_size ? next.malloc_usable_size(block) : 0;
+	return pool_size(block);
+}
+
+static void *
+first_realloc(void *block, size_t size)
+{
+	if (resolving && (block == NULL || in_pool(block))) {
+		void *moved = pool_aligned(0, size);
+
+		if (moved && block)
+			memcpy(moved, block, pool_size(block) < size ? pool_size(block) : size);
+		return moved;
+	}
+	real_resolve();
+	return real.realloc(block, size);
+}
+
+static void
+first_free(void *block)
+{
+	if (resolving || in_pool(block))
+		return; /* while resolving there is nothing else to free */
+	real_resolve();
+	real.free(block);
+}
+
+static int
+first_posix_memalign(void **ret, size_t alignment, size_t size)
+{
+	void *block;
+
+	if (!resolving) {
+		real_resolve();
+		return real.posix_memalign(ret, alignment, size);
+	}
+	if (alignment % sizeof(void *) != 0 || (alignment & (alignment - 1)) != 0 || alignment == 0)
+		return EINVAL;
+	block = pool_aligned(alignment, size);
+	if (!block)
+		return ENOMEM;
+	*ret = block;
+	return 0;
+}
+
+static void *
+first_aligned_alloc(size_t alignment, size_t size)
+{
+	if (resolving)
+		return pool_aligned(alignment, size);
+	real_resolve();
+	return real.aligned_alloc(alignment, size);
+}
+
+static void *
+first_memalign(size_t alignment, size_t size)
+{
+	if (resolving)
+		return pool_aligned(alignment, size);
+	real_resolve();
+	return real.memalign(alignment, size);
+}
+
+static void *
+first_valloc(size_t size)
+{
+	if (resolving)
+		return pool_aligned(4096, size);
+	real_resolve();
+	return real.valloc(size);
+}
+
+static void *
+first_pvalloc(size_t size)
+{
+	if (resolving)
+		return pool_aligned(4096, size);
+	real_resolve();
+	return real.pvalloc(size);
+}
+
+static size_t
+first_malloc_usable_size(void *block)
+{
+	if (in_pool(block))
+		return pool_size(block);
+	real_resolve();
+	return real.malloc_usable_size(block);
+}
+
+struct real real = {
+	.malloc = first_malloc,
+	.calloc = first_calloc,
+	.realloc = first_realloc,
+	.free = first_free,
+	.posix_memalign = first_posix_memalign,
+	.aligned_alloc = first_aligned_alloc,
+	.memalign = first_memalign,
+	.valloc = first_valloc,
+	.pvalloc = first_pvalloc,
+	.malloc_usable_size = first_malloc_usable_size,
+};
+
+/* -- resolution -- */
+
+/* An allocator without this entry point: what the C library would do for it. */
+static void *
+no_memory(size_t size)
+{
+	(void)size;
+	errno = ENOMEM;
+	return NULL;
+}
+
+static void *
+no_aligned_memory(size_t alignment, size_t size)
+{
+	(void)alignment;
+	return no_memory(size);
+}
+
+static size_t
+no_usable_size(void *block)
+{
+	(void)block;
+	return 0;
+}
+
+static void *
+symbol(const char *name)
+{
+	return dlsym(RTLD_NEXT, name);
+}
+
+#define RESOLVE(name) (*(void **)&next.name = symbol(#name))
+
+void
+real_resolve(void)
+{
+	int saved = errno;
+
+	if (atomic_load_explicit(&resolved, memory_order_acquire) || resolving)
+		return;
+	resolving = true;
+	/* The four that everything needs, and that are always there, first: a missing name makes dlsym allocate. Threads that
+	 * resolve at the same time write the same values. */
+	RESOLVE(malloc);
+	RESOLVE(free);
+	RESOLVE(calloc);
+	RESOLVE(realloc);
+	RESOLVE(posix_memalign);
+	RESOLVE(memalign);
+	RESOLVE(aligned_alloc);
+	RESOLVE(malloc_usable_size);
+	RESOLVE(valloc);
+	RESOLVE(pvalloc);
+	RESOLVE(dlclose);
+	RESOLVE(cfree);
+	RESOLVE(free_sized);
+	RESOLVE(free_aligned_sized);
+	resolving = false;
+
+	real.posix_memalign = next.posix_memalign;
+	real.memalign = next.memalign ? next.memalign : no_aligned_memory;
+	real.aligned_alloc = next.aligned_alloc ? next.aligned_alloc : real.memalign;
+	real.valloc = next.valloc ? next.valloc : no_memory;
+	real.pvalloc = next.pvalloc ? next.pvalloc : no_memory;
+	real.cfree = next.cfree;
+	real.free_sized = next.free_sized;
+	real.free_aligned_sized = next.free_aligned_sized;
+	real.dlclose = next.dlclose;
+	real.calloc = next.calloc;
+	real.malloc = next.malloc;
+	if (atomic_load_explicit(&pool_used, memory_order_relaxed) == 0) {
+		real.realloc = next.realloc;
+		real.free = next.free;
+		real.malloc_usable_size = next.malloc_usable_size ? next.malloc_usable_size : no_usable_size;
+	} else {
+		real.realloc = pool_realloc;
+		real.free = pool_free;
+		real.malloc_usable_size = pool_usable_size;
+	}
+	atomic_store_explicit(&resolved, true, memory_order_release);
+	errno = saved;
+}

@@ -1,0 +1,33 @@
+/* real.h - the allocator underneath: whatever the program would have called without us.
+ *
+ * Each pointer starts at a function that resolves all of them at the first call, however early that comes, and is the
+ * real function from then on. What the allocator does not have is NULL.
+ */
+#ifndef HEAPD_REAL_H
+#define HEAPD_REAL_H
+
+#include <stddef.h>
+
+struct real {
+	void *(*malloc)(size_t size);
+	void *(*calloc)(size_t count, size_t size);
+	void *(*realloc)(void *block, size_t size);
+	void (*free)(void *block);
+	int (*posix_memalign)(void **ret, size_t alignment, size_t size);
+	void *(*aligned_alloc)(size_t alignment, size_t size);
+	void *(*memalign)(size_t alignment, size_t size);
+	void *(*valloc)(size_t size);
+	void *(*pvalloc)(size_t size);
+	size_t (*malloc_usable_size)(void *block);
+	/* From here on: NULL where there is none, after real_resolve(). */
+	void (*cfree)(void *block);
+	void (*free_sized)(void *block, size_t size);
+	void (*free_aligned_sized)(void *block, size_t alignment, size_t size);
+	int (*dlclose)(void *handle);
+};
+
+extern struct real real __attribute__((visibility("hidden")));
+
+void real_resolve(void);
+
+#endif

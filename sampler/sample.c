@@ -1,0 +1,223 @@
+/* sample.c - see sample.h. The slow half: some hundred nanoseconds once per period bytes. */
+#include "sample.h"
+
+#include <errno.h>
+#include <sys/auxv.h>
+
+#include "options.h"
+#include "process.h"
+#include "random.h"
+#include "ticks.h"
+
+/* The period in force. The segment's owner may have asked for another one. */
+static uint64_t
+period_now(const struct process *p)
+{
+	struct heapd_header *h;
+	uint64_t period, wanted;
+
+	if (!p)
+		return options_get()->period;
+	h = p->segment.header;
+	period = atomic_load_explicit(&h->period, memory_order_relaxed);
+	wanted = atomic_load_explicit(&h->period_wanted, memory_order_relaxed);
+	if (wanted != period && wanted >= 1 && wanted <= HEAPD_PERIOD_MAX) {
+		atomic_store_explicit(&h->period, wanted, memory_order_relaxed);
+		period = wanted;
+	}
+	return period;
+}
+
+/* A start for the thread's random numbers that no other thread has. */
+static uint64_t
+thread_seed(void)
+{
+	static _Atomic uint64_t threads;
+	uint64_t seed = options_get()->seed, n = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+	const uint64_t *kernel = (const uint64_t *)getauxval(AT_RANDOM);
+
+	if (seed == 0)
+		seed = (kernel ? kernel[0] ^ kernel[1] : 0) ^ ticks_now() ^ (uintptr_t)&thread_self;
+	seed += n * UINT64_C(0xd1342543de82ef95);
+	return random_next(&seed);
+}
+
+uint64_t
+sample_due(size_t size)
+{
+	struct thread *t = &thread_self;
+	uint64_t period;
+
+	if (size > PTRDIFF_MAX)
+		return 0; /* no allocator grants it */
+	if (size == 0)
+		size = 1;
+	if (t->period == 0) {
+		/* The thread's first: its countdown was zero and meant nothing. */
+		t->random = thread_seed();
+		t->period = period_now(process_peek());
+		t->countdown = random_gap(&t->random, t->period);
+	}
+	if (t->countdown >= size) {
+		t->countdown -= size;
+		return 0;
+	}
+	period = t->period;
+	t->period = period_now(process_peek());
+	t->countdown = random_gap(&t->random, t->period);
+	return period;
+}
+
+/* Begin a sample in this thread, unless it is at one: then a signal handler interrupted that, or left it for good by
+ * longjmp. In the second case the stack is shallower now. */
+static struct stack *
+begin(struct process *p, struct thread *t)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uint32_t slot;
+
+	if (unlikely(t->busy)) {
+		struct stack_range range = thread_stack(here);
+
+		if (here <= t->busy || t->busy < range.low || t->busy >= range.high)
+			return NULL;
+		scratch_give(&p->scratch, t->scratch);
+	}
+	t->busy = here;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (unlikely(t->image != p->image)) {
+		t->serial = atomic_fetch_add_explicit(&p->segment.header->threads, 1, memory_order_relaxed) + 1;
+		t->image = p->image;
+	}
+	slot = scratch_take(&p->scratch, t->serial);
+	if (unlikely(slot == SCRATCH_NONE)) {
+		t->busy = 0;
+		return NULL;
+	}
+	t->scratch = slot;
+	return &p->scratch.slots[slot];
+}
+
+static void
+end(struct process *p, struct thread *t)
+{
+	scratch_give(&p->scratch, t->scratch);
+	atomic_signal_fence(memory_order_seq_cst);
+	t->busy = 0;
+}
+
+static void
+lose(struct process *p, enum heapd_loss what, size_t size, uint64_t weight)
+{
+	segment_lose(&p->segment, what);
+	atomic_fetch_add_explicit(&p->segment.header->lost_bytes,
+				  (uint64_t)(((wide)weight * size) >> HEAPD_WEIGHT_SHIFT), memory_order_relaxed);
+}
+
+/* An address that is handed out again while we hold it was freed where we do not see it. */
+static void
+forget_stale(struct process *p, uintptr_t address)
+{
+	struct live_block old;
+
+	if (!live_take(&p->live, &p->segment, address, &old))
+		return;
+	segment_lose(&p->segment, HEAPD_LOST_FREE);
+	sites_count(&p->segment.sites[old.site].freed, old.size, old.weight, memory_order_release);
+	live_release(&p->live, &p->segment, old.id);
+}
+
+void
+sample_take(void *block, size_t size, uint64_t period, const struct unwind_start *start)
+{
+	int saved = errno;
+	struct process *p = process_get();
+	struct thread *t = &thread_self;
+	struct stack_range range;
+	struct stack *stack;
+	struct heapd_live *record;
+	uint64_t weight;
+	uint32_t id, site;
+
+	if (unlikely(!p) ||
+	    atomic_load_explicit(&p->segment.header->control, memory_order_relaxed) == HEAPD_CONTROL_PAUSE)
+		goto out;
+	weight = random_weight(size, period);
+	stack = begin(p, t);
+	if (unlikely(!stack)) {
+		lose(p, HEAPD_LOST_BUSY, size, weight);
+		goto out;
+	}
+	if (unlikely(filter_hit(block)))
+		forget_stale(p, (uintptr_t)block);
+
+	range = thread_stack(start->cfa);
+	unwind(&p->unwinder, &p->segment, start, &range, stack);
+	id = live_reserve(&p->live, &p->segment, stack->cfas, stack->depth);
+	if (unlikely(id == HEAPD_NONE)) {
+		lose(p, HEAPD_LOST_NO_LIVE, size, weight);
+		goto end;
+	}
+	site = sites_find(&p->sites, &p->segment, stack);
+	record = &p->segment.live[id];
+	record->size = size;
+	record->weight = weight;
+	record->period = period;
+	record->birth = ticks_now();
+	record->site = site;
+	record->thread = t->serial;
+	if (unlikely(!live_add(&p->live, &p->segment, id, (uintptr_t)block))) {
+		lose(p, HEAPD_LOST_NO_LIVE, size, weight);
+		goto end;
+	}
+	/* The block is still ours: its free, which counts after this, cannot have come. */
+	sites_count(&p->segment.sites[site].alloc, size, weight, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->segment.header->samples, 1, memory_order_relaxed);
+end:
+	end(p, t);
+out:
+	errno = saved;
+}
+
+bool
+sample_leaving(void *block, struct live_block *ret)
+{
+	struct process *p = process_peek();
+
+	return p && block && live_take(&p->live, &p->segment, (uintptr_t)block, ret);
+}
+
+void
+sample_gone(const struct live_block *block)
+{
+	struct process *p = process_peek();
+
+	if (!p)
+		return;
+	sites_count(&p->segment.sites[block->site].freed, block->size, block->weight, memory_order_release);
+	live_release(&p->live, &p->segment, block->id);
+}
+
+void
+sample_back(const struct live_block *block, void *address)
+{
+	struct process *p = process_peek();
+
+	if (!p)
+		return;
+	if (!live_add(&p->live, &p->segment, block->id, (uintptr_t)address)) {
+		sites_count(&p->segment.sites[block->site].freed, block->size, block->weight, memory_order_release);
+		lose(p, HEAPD_LOST_NO_LIVE, block->size, block->weight);
+	}
+}
+
+void
+sample_forget_modules(void)
+{
+	int saved = errno;
+	struct process *p = process_peek();
+
+	if (p)
+		unwind_forget(&p->unwinder, &p->segment);
+	errno = saved;
+}

@@ -1,0 +1,55 @@
+/* sample.h - which allocations are sampled, and what is done with those.
+ *
+ * Poisson sampling over bytes: each thread counts down an exponentially distributed number of bytes and samples the
+ * allocation in which it runs out. The inline half runs in every allocation and touches one word of TLS.
+ */
+#ifndef HEAPD_SAMPLE_H
+#define HEAPD_SAMPLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "live.h"
+#include "thread.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Count size bytes down, or leave the count alone and say true: it is time to look closer (sample_due), because the count
+ * runs out in this allocation or because it is one of no bytes. One load and one store, so that a signal handler in between
+ * cannot make the count wrap around. */
+static inline bool
+sample_count(size_t size)
+{
+	uint64_t left = __atomic_load_n(&thread_self.countdown, __ATOMIC_RELAXED);
+
+	if (unlikely(size - 1 >= left))
+		return true;
+	__atomic_store_n(&thread_self.countdown, left - size, __ATOMIC_RELAXED);
+	return false;
+}
+
+/* After sample_count said so: is this allocation to be sampled? Returns the period its weight follows from, and
+ * starts the next countdown; or 0. */
+uint64_t sample_due(size_t size);
+
+/* The program is about to get `block` of `size` bytes, which sample_due(size) chose. Keeps errno. */
+void sample_take(void *block, size_t size, uint64_t period, const struct unwind_start *start);
+
+/* The block is about to be freed or reallocated; filter_hit said that it may be a sample. true if it is one: then either
+ * sample_gone or sample_back has to follow. Keeps errno. */
+bool sample_leaving(void *block, struct live_block *ret);
+void sample_gone(const struct live_block *block);
+void sample_back(const struct live_block *block, void *address);
+
+/* A library was unloaded. */
+void sample_forget_modules(void);
+
+/* Where the hook that this stands in was called from. The hook must not have been inlined. */
+#define SAMPLE_START()                                                        \
+	((struct unwind_start){ .pc = (uintptr_t)__builtin_return_address(0), \
+				.cfa = (uintptr_t)__builtin_dwarf_cfa(),      \
+				.fp = *(uintptr_t *)__builtin_frame_address(0) })
+
+#endif

@@ -1,0 +1,439 @@
+/* segment_writer.c - see segment_writer.h.
+ *
+ * The file is mapped once, whole and inaccessible, and made accessible and real piece by piece: a host that locks its
+ * memory (mlockall) then pays only for the pieces, and a write to what is not backed cannot happen by accident. System
+ * calls are made directly, because their wrappers may be cancellation points or replaced by the host.
+ */
+#include "segment_writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "pages.h"
+#include "random.h"
+#include "ticks.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#define TMPFS_MAGIC 0x01021994
+#define RAMFS_MAGIC 0x858458f6
+
+#define PAGE 4096u
+#define GROW_MIN 16384u /* bytes made real at a time, or an eighth of what there is */
+#define FREE_MIN (32u << 20) /* bytes that must be left on the tmpfs, which others need too */
+#define SCALE_MAX 7 /* halvings of the layout, for hosts with little address space */
+#define PATH_SIZE 320
+
+static const struct {
+	uint32_t stride;
+	uint32_t capacity; /* records, before halving */
+} layout[HEAPD_SECTIONS] = {
+	[HEAPD_MODULES] = { sizeof(struct heapd_module), 4096 },
+	[HEAPD_STRINGS] = { 1, 1u << 20 },
+	[HEAPD_FRAMES] = { sizeof(struct heapd_frame), 1u << 20 },
+	[HEAPD_STACKS] = { sizeof(uint32_t), 1u << 24 },
+	[HEAPD_SITES] = { sizeof(struct heapd_site), 1u << 18 },
+	[HEAPD_LIVE] = { sizeof(struct heapd_live), (1u << 20) + (1u << 18) },
+	[HEAPD_CFAS] = { sizeof(uint32_t[HEAPD_CFA_GROUP]), 3u << 20 },
+};
+
+static uint64_t
+page_up(uint64_t n)
+{
+	return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
+/* -- room -- */
+
+/* Let bytes [from, to) of the mapping be written without fail. Both on page borders. */
+static bool
+make_real(const struct segment *s, uint64_t from, uint64_t to)
+{
+	char *start = (char *)s->header + from;
+
+	return syscall(SYS_mprotect, start, to - from, PROT_READ | PROT_WRITE) == 0 &&
+	       (s->preallocated || syscall(SYS_madvise, start, to - from, MADV_POPULATE_WRITE) == 0);
+}
+
+/* Make at least `records` records of the section real. */
+static bool
+grow(struct segment *s, enum heapd_section_id section, uint32_t records)
+{
+	const struct heapd_section *h = &s->header->sections[section];
+	uint32_t ready = atomic_load_explicit(&s->ready[section], memory_order_relaxed), now;
+	uint64_t from = page_up((uint64_t)ready * h->stride), extra = from / 8 > GROW_MIN ? from / 8 : GROW_MIN;
+	uint64_t to = page_up((uint64_t)records * h->stride + extra), end = page_up((uint64_t)h->capacity * h->stride);
+	int saved = errno;
+	bool done;
+
+	if (to > end)
+		to = end;
+	done = to <= from || make_real(s, h->offset + from, h->offset + to);
+	errno = saved;
+	if (!done)
+		return false;
+	now = to / h->stride > h->capacity ? h->capacity : (uint32_t)(to / h->stride);
+	while (ready < now && !atomic_compare_exchange_weak_explicit(&s->ready[section], &ready, now,
+								     memory_order_relaxed, memory_order_relaxed))
+		;
+	return true;
+}
+
+uint32_t
+segment_claim(struct segment *s, enum heapd_section_id section, uint32_t n)
+{
+	struct heapd_section *h = &s->header->sections[section];
+	uint32_t used = atomic_load_explicit(&h->used, memory_order_relaxed);
+
+	do {
+		if (n > h->capacity || used > h->capacity - n)
+			return HEAPD_NONE;
+		if (used + n > atomic_load_explicit(&s->ready[section], memory_order_relaxed) &&
+		    !grow(s, section, used + n))
+			return HEAPD_NONE;
+	} while (!atomic_compare_exchange_weak_explicit(&h->used, &used, used + n, memory_order_relaxed,
+							memory_order_relaxed));
+	return used;
+}
+
+/* -- where the file goes -- */
+
+/* Decimal or hexadecimal digits of n at *to, which moves on. */
+static void
+put_number(char **to, uint64_t n, unsigned base)
+{
+	char digits[20];
+	unsigned length = 0;
+
+	do
+		digits[length++] = "0123456789abcdef"[n % base];
+	while ((n /= base) != 0);
+	while (length > 0)
+		*(*to)++ = digits[--length];
+	**to = '\0';
+}
+
+static void
+put_text(char **to, const char *text)
+{
+	while (*text)
+		*(*to)++ = *text++;
+	**to = '\0';
+}
+
+/* Open a directory that is ours or root's to write to, where others cannot replace our files, on a tmpfs with room. */
+static int
+open_dir(const char *path)
+{
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
+	struct stat st;
+	struct statfs fs;
+	uid_t uid = (uid_t)syscall(SYS_geteuid);
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0)
+		goto refuse;
+	if ((st.st_uid != uid && st.st_uid != 0) || ((st.st_mode & 022) && !(st.st_mode & S_ISVTX)))
+		goto refuse;
+	if ((unsigned long)fs.f_type != TMPFS_MAGIC && (unsigned long)fs.f_type != RAMFS_MAGIC)
+		goto refuse;
+	if (fs.f_blocks != 0 && fs.f_bavail < FREE_MIN / (uint64_t)fs.f_bsize)
+		goto refuse;
+	return fd;
+refuse:
+	syscall(SYS_close, fd);
+	return -EACCES;
+}
+
+/* The directory for segments, as in design: the user's word, else the first usable of the usual places. */
+static int
+open_segment_dir(void)
+{
+	const struct options *o = options_get();
+	char path[PATH_SIZE], *end = path;
+	int fd;
+
+	if (o->dir[0])
+		return open_dir(o->dir);
+	fd = open_dir("/run/heapd");
+	if (fd >= 0 && syscall(SYS_faccessat, fd, ".", W_OK) == 0)
+		return fd;
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	if (o->runtime_dir[0] == '/') {
+		put_text(&end, o->runtime_dir);
+		put_text(&end, "/heapd");
+		syscall(SYS_mkdirat, AT_FDCWD, path, 0700);
+		fd = open_dir(path);
+		if (fd >= 0)
+			return fd;
+	}
+	end = path;
+	put_text(&end, "/dev/shm/heapd-");
+	put_number(&end, (uint64_t)syscall(SYS_geteuid), 10);
+	syscall(SYS_mkdirat, AT_FDCWD, path, 0700);
+	return open_dir(path);
+}
+
+/* -- who we are -- */
+
+/* What a file of /proc holds, up to size bytes. The number of bytes, 0 if it cannot be read. */
+static size_t
+read_file(const char *path, char *to, size_t size)
+{
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	size_t length = 0;
+	long r;
+
+	if (fd < 0)
+		return 0;
+	while (length < size && (r = syscall(SYS_read, fd, to + length, size - length)) > 0)
+		length += (size_t)r;
+	syscall(SYS_close, fd);
+	return length;
+}
+
+/* Field 22 of /proc/self/stat, counted from the last ')': the name before it may hold anything. */
+static uint64_t
+start_time(void)
+{
+	char text[512];
+	size_t length = read_file("/proc/self/stat", text, sizeof(text)), i;
+	uint64_t n = 0;
+
+	for (i = length; i > 0 && text[i - 1] != ')'; i--)
+		;
+	for (unsigned spaces = 0; i < length && spaces < 20; i++)
+		spaces += text[i] == ' ';
+	for (; i < length && text[i] >= '0' && text[i] <= '9'; i++)
+		n = n * 10 + (uint64_t)(text[i] - '0');
+	return n;
+}
+
+static void
+name_process(char *name, size_t size)
+{
+	const struct options *o = options_get();
+	char path[PATH_SIZE];
+	long length;
+	size_t base = 0, n = 0;
+
+	if (o->name[0]) {
+		memcpy(name, o->name, size < sizeof(o->name) ? size : sizeof(o->name));
+		return;
+	}
+	length = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
+	if (length > 10 && memcmp(path + length - 10, " (deleted)", 10) == 0)
+		length -= 10;
+	for (long i = 0; i < length; i++) {
+		if (path[i] == '/')
+			base = (size_t)i + 1;
+	}
+	for (; (long)(base + n) < length && n < size - 1; n++)
+		name[n] = path[base + n];
+	name[n] = '\0';
+}
+
+static struct heapd_clock
+clock_now(void)
+{
+	struct heapd_clock c;
+	struct timespec mono, real;
+
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	c.ticks = ticks_now();
+	clock_gettime(CLOCK_REALTIME, &real);
+	c.monotonic_ns = (uint64_t)mono.tv_sec * 1000000000 + (uint64_t)mono.tv_nsec;
+	c.realtime_ns = (uint64_t)real.tv_sec * 1000000000 + (uint64_t)real.tv_nsec;
+	return c;
+}
+
+void
+segment_note_time(struct segment *s)
+{
+	struct timespec mono;
+
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	atomic_store_explicit(&s->header->clock_ticks, ticks_now(), memory_order_relaxed);
+	atomic_store_explicit(&s->header->clock_monotonic_ns,
+			      (uint64_t)mono.tv_sec * 1000000000 + (uint64_t)mono.tv_nsec, memory_order_relaxed);
+}
+
+/* -- creation -- */
+
+/* Offsets and capacities for a scale; the bytes of the whole file. */
+static uint64_t
+lay_out(struct heapd_section sections[HEAPD_SECTIONS], unsigned scale)
+{
+	uint64_t offset = PAGE;
+
+	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
+		sections[i].offset = offset;
+		sections[i].stride = layout[i].stride;
+		sections[i].capacity = layout[i].capacity >> scale;
+		offset += page_up((uint64_t)sections[i].capacity * sections[i].stride);
+	}
+	return offset;
+}
+
+/* Fill what identifies this process, and what stays as it is. */
+static void
+fill_identity(struct heapd_header *h)
+{
+	memcpy(h->magic, HEAPD_SEGMENT_MAGIC, sizeof(h->magic));
+	h->version = HEAPD_SEGMENT_VERSION;
+	h->header_size = sizeof(*h);
+	h->pid = (uint32_t)syscall(SYS_getpid);
+	h->uid = (uint32_t)syscall(SYS_geteuid);
+	h->start_time = start_time();
+	h->clock_start = clock_now();
+	h->random = h->clock_start.ticks ^ (uint64_t)h->pid << 32 ^ (uintptr_t)h;
+	h->random = random_next(&h->random) >> 16; /* told apart by eye, too */
+	name_process(h->name, sizeof(h->name));
+	h->cmdline_length = (uint32_t)read_file("/proc/self/cmdline", h->cmdline, sizeof(h->cmdline));
+}
+
+static uint64_t
+checksum(const struct heapd_header *h)
+{
+	const unsigned char *bytes = (const unsigned char *)h;
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < offsetof(struct heapd_header, checksum); i++)
+		sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return sum;
+}
+
+/* The layout that the host's file size limit allows; ftruncate beyond it would not fail but kill. */
+static uint64_t
+fit_layout(struct heapd_section *sections, unsigned *scale)
+{
+	struct rlimit limit;
+	uint64_t size;
+
+	if (syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) != 0)
+		return 0;
+	while ((size = lay_out(sections, *scale)) > limit.rlim_cur) {
+		if (++*scale > SCALE_MAX)
+			return 0;
+	}
+	return size;
+}
+
+/* Give the file its size and map it, smaller if there is no address space for more. */
+static int
+map_file(int fd, struct segment *s, struct heapd_section *sections, uint64_t *ret_size)
+{
+	uint64_t size;
+	long map;
+
+	for (unsigned scale = 0; scale <= SCALE_MAX; scale++) {
+		size = fit_layout(sections, &scale);
+		if (size == 0)
+			return -EFBIG;
+		if (syscall(SYS_ftruncate, fd, size) != 0)
+			return -errno;
+		if (s->preallocated && syscall(SYS_fallocate, fd, 0, 0L, size) != 0)
+			return -ENOSPC;
+		map = syscall(SYS_mmap, NULL, size, PROT_NONE, MAP_SHARED, fd, 0L);
+		if (map == -1)
+			continue;
+		s->header = (struct heapd_header *)map;
+		*ret_size = size;
+		if (make_real(s, 0, PAGE))
+			return 0;
+		/* A kernel without MADV_POPULATE_WRITE: take a modest file whole, once and for all. */
+		if (errno == EINVAL && scale < SCALE_MAX) {
+			syscall(SYS_munmap, map, size);
+			scale = SCALE_MAX - 1;
+			s->preallocated = true;
+			continue;
+		}
+		syscall(SYS_munmap, map, size);
+		return -ENOSPC;
+	}
+	return -ENOMEM;
+}
+
+static void
+file_name(char *to, const struct heapd_header *h)
+{
+	put_number(&to, h->pid, 10);
+	put_text(&to, "-");
+	put_number(&to, h->start_time, 10);
+	put_text(&to, "-");
+	put_number(&to, h->random, 16);
+	put_text(&to, HEAPD_SEGMENT_SUFFIX);
+}
+
+/* Fill the header and show it. */
+static void
+publish(struct segment *s, const struct heapd_header *identity, const struct heapd_section *sections, uint64_t size,
+	uint64_t period)
+{
+	struct heapd_header *h = s->header;
+
+	memcpy(h, identity, sizeof(*h));
+	h->file_size = size;
+	h->checksum = checksum(h);
+	memcpy(h->sections, sections, sizeof(h->sections));
+	atomic_store_explicit(&h->period, period, memory_order_relaxed);
+	atomic_store_explicit(&h->period_wanted, period, memory_order_relaxed);
+	s->modules = (struct heapd_module *)((char *)h + sections[HEAPD_MODULES].offset);
+	s->strings = (char *)h + sections[HEAPD_STRINGS].offset;
+	s->frames = (struct heapd_frame *)((char *)h + sections[HEAPD_FRAMES].offset);
+	s->stacks = (uint32_t *)((char *)h + sections[HEAPD_STACKS].offset);
+	s->sites = (struct heapd_site *)((char *)h + sections[HEAPD_SITES].offset);
+	s->live = (struct heapd_live *)((char *)h + sections[HEAPD_LIVE].offset);
+	s->cfas = (uint32_t(*)[HEAPD_CFA_GROUP])((char *)h + sections[HEAPD_CFAS].offset);
+	atomic_store_explicit(&h->state, HEAPD_STATE_READY, memory_order_release);
+}
+
+int
+segment_create(struct segment *s, uint64_t period)
+{
+	struct heapd_section sections[HEAPD_SECTIONS] = { 0 };
+	/* Too large for the host's stack, and used by one thread at a time: this is the first sample of an image. */
+	struct heapd_header *identity = pages_private(sizeof(*identity));
+	char name[96];
+	uint64_t size = 0;
+	int dir = -1, fd = -1, r, saved = errno;
+
+	if (!identity)
+		return -ENOMEM;
+	dir = open_segment_dir();
+	r = dir;
+	if (r < 0)
+		goto out;
+	fill_identity(identity);
+	file_name(name, identity);
+	fd = (int)syscall(SYS_openat, dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = fd < 0 ? -errno : map_file(fd, s, sections, &size);
+	if (r == 0)
+		publish(s, identity, sections, size, period);
+	else if (fd >= 0)
+		syscall(SYS_unlinkat, dir, name, 0);
+out:
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	if (dir >= 0)
+		syscall(SYS_close, dir);
+	pages_release(identity, sizeof(*identity));
+	if (r < 0)
+		s->header = NULL;
+	errno = saved;
+	return r;
+}
