@@ -1,0 +1,322 @@
+/* modules.c - see modules.h.
+ *
+ * How a module is found or recorded. The index of a module by (first page, generation) is a word in private memory; in
+ * one generation a word is entered once and then stays.
+ *
+ *   look    the word of this place and generation                   acquire: its record may be named
+ *   else    an equal record in MODULES, or claim one and fill it
+ *   show    module.end = ...                                         release
+ *   enter   empty or stale word -> this one                          cas, release
+ *
+ * Nobody waits. Two threads that record a module at the same moment meet in the same word and both use the winner's
+ * record. The loser's stays in MODULES, equal to the other and named by no frame.
+ */
+#include "modules.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "pages.h"
+
+#define KNOWN_BITS 10 /* words: two pages */
+#define WINDOW 8
+#define PAGE_SHIFT 12 /* of addresses as keys; larger real pages do no harm */
+#define INDEX_BITS 12
+#define PATH_LONGEST 4095
+#define HEADERS_MAX 64
+
+#if !defined(DLFO_STRUCT_HAS_EH_DBASE)
+struct dl_find_object { /* as in <dlfcn.h> of glibc 2.35, to run there when built elsewhere */
+	unsigned long long dlfo_flags;
+	void *dlfo_map_start, *dlfo_map_end;
+	struct link_map *dlfo_link_map;
+	void *dlfo_eh_frame;
+	unsigned long long reserved[7];
+};
+int _dl_find_object(void *address, struct dl_find_object *ret);
+#endif
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+
+/* -- the ELF file in memory -- */
+
+struct image {
+	uintptr_t start, end, bias;
+	const ElfW(Phdr) * headers;
+	unsigned count;
+};
+
+/* The program headers, if they are where linkers put them: in the first page. */
+static void
+image_open(struct image *image)
+{
+	const ElfW(Ehdr) *e = (const ElfW(Ehdr) *)image->start;
+
+	image->headers = NULL;
+	image->count = 0;
+	if (image->end - image->start < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) != 0 ||
+	    e->e_phentsize != sizeof(ElfW(Phdr)) || e->e_phoff % sizeof(void *) != 0 || e->e_phnum > HEADERS_MAX ||
+	    e->e_phoff > (1 << PAGE_SHIFT) - HEADERS_MAX * sizeof(ElfW(Phdr)))
+		return;
+	image->headers = (const ElfW(Phdr) *)(image->start + e->e_phoff);
+	image->count = e->e_phnum;
+}
+
+/* The readable bytes of the file around address. */
+static bool
+image_bytes(const struct image *image, uintptr_t address, uintptr_t *ret_low, uintptr_t *ret_high)
+{
+	for (unsigned i = 0; i < image->count; i++) {
+		const ElfW(Phdr) *h = &image->headers[i];
+		uintptr_t low = image->bias + h->p_vaddr;
+
+		if (h->p_type == PT_LOAD && (h->p_flags & PF_R) && address >= low && address - low < h->p_filesz) {
+			*ret_low = low;
+			*ret_high = low + h->p_filesz;
+			return *ret_low >= image->start && *ret_high <= image->end && *ret_high > *ret_low;
+		}
+	}
+	return false;
+}
+
+static uint32_t
+build_id_in(const uint8_t *at, const uint8_t *end, size_t align, uint8_t ret[HEAPD_BUILD_ID_MAX])
+{
+	while ((size_t)(end - at) >= sizeof(ElfW(Nhdr))) {
+		ElfW(Nhdr) note;
+		size_t name, description;
+
+		memcpy(&note, at, sizeof(note));
+		at += sizeof(note);
+		name = (note.n_namesz + align - 1) & ~(align - 1);
+		description = (note.n_descsz + align - 1) & ~(align - 1);
+		if (name > (size_t)(end - at) || note.n_descsz > (size_t)(end - at) - name)
+			return 0;
+		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && memcmp(at, "GNU", 4) == 0 &&
+		    note.n_descsz <= HEAPD_BUILD_ID_MAX) {
+			memcpy(ret, at + name, note.n_descsz);
+			return note.n_descsz;
+		}
+		if (description > (size_t)(end - at) - name)
+			return 0;
+		at += name + description;
+	}
+	return 0;
+}
+
+static uint32_t
+image_build_id(const struct image *image, uint8_t ret[HEAPD_BUILD_ID_MAX])
+{
+	for (unsigned i = 0; i < image->count; i++) {
+		const ElfW(Phdr) *h = &image->headers[i];
+		uintptr_t at = image->bias + h->p_vaddr, low, high;
+		uint32_t n;
+
+		if (h->p_type != PT_NOTE || !image_bytes(image, at, &low, &high) || h->p_filesz > high - at)
+			continue;
+		n = build_id_in((const uint8_t *)at, (const uint8_t *)at + h->p_filesz, h->p_align == 8 ? 8 : 4, ret);
+		if (n)
+			return n;
+	}
+	return 0;
+}
+
+/* -- records -- */
+
+static bool
+record_equal(const struct segment *s, const struct heapd_module *m, const struct image *image, const char *path,
+	     size_t path_length, const uint8_t *build_id, uint32_t build_id_length)
+{
+	if (m->start != image->start || atomic_load_explicit(&m->end, memory_order_acquire) != image->end ||
+	    m->bias != image->bias || m->build_id_length != build_id_length ||
+	    memcmp(m->build_id, build_id, build_id_length) != 0)
+		return false;
+	if (m->flags & HEAPD_MODULE_MAIN)
+		return path_length == 0; /* the loader has no name for it */
+	return m->path_length == path_length && memcmp(s->strings + m->path, path, path_length) == 0;
+}
+
+static uint32_t
+record_make(struct segment *s, const struct image *image, const char *path, size_t path_length, uint32_t flags)
+{
+	uint32_t i = segment_claim(s, HEAPD_MODULES, 1), text;
+	struct heapd_module *m;
+
+	if (i == HEAPD_NONE)
+		return i;
+	m = &s->modules[i];
+	text = path_length ? segment_claim(s, HEAPD_STRINGS, (uint32_t)path_length) : HEAPD_NONE;
+	if (text != HEAPD_NONE) {
+		memcpy(s->strings + text, path, path_length);
+		m->path = text;
+		m->path_length = (uint32_t)path_length;
+	}
+	m->start = image->start;
+	m->bias = image->bias;
+	m->generation = atomic_load_explicit(&s->header->modules_generation, memory_order_relaxed);
+	m->flags = flags;
+	m->build_id_length = image_build_id(image, m->build_id);
+	atomic_store_explicit(&m->end, image->end, memory_order_release);
+	return i;
+}
+
+static uint32_t
+record_find_or_make(struct segment *s, const struct image *image, const char *path)
+{
+	const struct heapd_section *section = &s->header->sections[HEAPD_MODULES];
+	uint32_t used = atomic_load_explicit(&section->used, memory_order_relaxed);
+	uint8_t build_id[HEAPD_BUILD_ID_MAX];
+	uint32_t build_id_length = image_build_id(image, build_id);
+	size_t path_length = strnlen(path, PATH_LONGEST);
+
+	for (uint32_t i = 0; i < used && i < section->capacity; i++)
+		if (record_equal(s, &s->modules[i], image, path, path_length, build_id, build_id_length))
+			return i;
+	return record_make(s, image, path, path_length, 0);
+}
+
+/* -- the index by place -- */
+
+static uint64_t
+word_key(uintptr_t start, uint32_t generation)
+{
+	return (uint64_t)(generation & 0xffff) << 48 | (start >> PAGE_SHIFT & 0xfffffffff) << INDEX_BITS;
+}
+
+static _Atomic uint64_t *
+words_get(void *_Atomic *known)
+{
+	void *words = atomic_load_explicit(known, memory_order_acquire), *none = NULL;
+
+	if (words)
+		return words;
+	words = pages_private(sizeof(uint64_t) << KNOWN_BITS);
+	if (words &&
+	    !atomic_compare_exchange_strong_explicit(known, &none, words, memory_order_acq_rel, memory_order_acquire))
+		words = none;
+	return words;
+}
+
+static uint32_t
+index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const struct image *image, const char *path)
+{
+	const uint64_t index_mask = (1 << INDEX_BITS) - 1, mask = (1 << KNOWN_BITS) - 1;
+	_Atomic uint64_t *words = words_get(known);
+	uint64_t key = word_key(image->start, generation);
+	uint64_t first = ((key >> INDEX_BITS) * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - KNOWN_BITS);
+	uint32_t index = HEAPD_NONE;
+	bool looked = false;
+
+	for (unsigned i = 0; words && i < WINDOW; i++) {
+		_Atomic uint64_t *word = &words[(first + i) & mask];
+		uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
+
+		/* An index of 0 is stored as 1 and so on: no word in use is 0. */
+		if (seen != 0 && (seen >> 48) == (key >> 48)) {
+			if ((seen & ~index_mask) == key)
+				goto found;
+			continue;
+		}
+		if (!looked) {
+			index = record_find_or_make(s, image, path);
+			looked = true;
+		}
+		if (index >= index_mask) /* none, or too many for a word */
+			return index;
+		if (atomic_compare_exchange_strong_explicit(word, &seen, key | (index + 1), memory_order_acq_rel,
+							    memory_order_acquire))
+			return index;
+		if ((seen & ~index_mask) != key)
+			continue;
+	found:
+		return (uint32_t)(seen & index_mask) - 1;
+	}
+	return looked ? index : record_find_or_make(s, image, path);
+}
+
+/* -- the loader -- */
+
+static const char *
+image_path(const struct image *image, const char *name)
+{
+	return image->start == getauxval(AT_SYSINFO_EHDR) ? "[vdso]" : name ? name : "";
+}
+
+int
+modules_find(void *_Atomic *known, struct segment *segment, uint32_t generation, uintptr_t address, struct module *ret)
+{
+	struct dl_find_object found;
+	struct image image;
+
+	if (!_dl_find_object)
+		return -ENOSYS;
+	if (_dl_find_object((void *)address, &found) != 0)
+		return -ENOENT;
+	image.start = (uintptr_t)found.dlfo_map_start;
+	image.end = (uintptr_t)found.dlfo_map_end;
+	image.bias = found.dlfo_link_map->l_addr;
+	image_open(&image);
+	ret->start = image.start;
+	ret->end = image.end;
+	ret->index = index_of(known, segment, generation, &image, image_path(&image, found.dlfo_link_map->l_name));
+	ret->tables.header = (uintptr_t)found.dlfo_eh_frame;
+	if (!image_bytes(&image, ret->tables.header, &ret->tables.low, &ret->tables.high))
+		ret->tables = (struct cfi_tables){ 0 };
+	return 0;
+}
+
+/* The extent of the main program from the kernel's own table: for C libraries without _dl_find_object. */
+static bool
+image_of_main(struct image *ret)
+{
+	const ElfW(Phdr) *headers = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+	unsigned count = (unsigned)getauxval(AT_PHNUM);
+	const uintptr_t page = getauxval(AT_PAGESZ);
+	uintptr_t low = UINTPTR_MAX, high = 0;
+	struct dl_find_object found;
+
+	if (!headers || getauxval(AT_PHENT) != sizeof(*headers))
+		return false;
+	*ret = (struct image){ .headers = headers, .count = count };
+	for (unsigned i = 0; i < count; i++) {
+		if (headers[i].p_type == PT_PHDR)
+			ret->bias = (uintptr_t)headers - headers[i].p_vaddr;
+		if (headers[i].p_type != PT_LOAD)
+			continue;
+		low = headers[i].p_vaddr < low ? headers[i].p_vaddr : low;
+		high = headers[i].p_vaddr + headers[i].p_memsz > high ? headers[i].p_vaddr + headers[i].p_memsz : high;
+	}
+	if (low >= high)
+		return false;
+	ret->start = (ret->bias + low) & ~(page - 1);
+	ret->end = ret->bias + high;
+	if (_dl_find_object && _dl_find_object((void *)getauxval(AT_ENTRY), &found) == 0) {
+		ret->start = (uintptr_t)found.dlfo_map_start; /* so that modules_find() knows it again */
+		ret->end = (uintptr_t)found.dlfo_map_end;
+		ret->bias = found.dlfo_link_map->l_addr;
+	}
+	return true;
+}
+
+void
+modules_start(struct segment *segment)
+{
+	static char path[PATH_MAX]; /* too large for a small thread's stack; one caller at a time */
+	struct image image;
+	long n;
+	int saved = errno;
+
+	if (!image_of_main(&image))
+		return;
+	n = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
+	record_make(segment, &image, path, n > 0 ? (size_t)n : 0, HEAPD_MODULE_MAIN);
+	errno = saved;
+}
