@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
+#include "extensions.h"
 #include "process.h"
 #include "real.h"
 
@@ -22,4 +23,5 @@ init(void)
 {
 	real_resolve();
 	look_for_sanitizers();
+	extensions_start();
 }

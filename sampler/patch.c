@@ -1,0 +1,160 @@
+/* patch.c - see patch.h. */
+#include "patch.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#define RELOCATION_SLOT R_X86_64_JUMP_SLOT
+#define RELOCATION_DATA R_X86_64_GLOB_DAT
+#elif defined(__aarch64__)
+#define RELOCATION_SLOT R_AARCH64_JUMP_SLOT
+#define RELOCATION_DATA R_AARCH64_GLOB_DAT
+#endif
+
+struct job {
+	const struct patch *patches;
+	size_t n;
+	uintptr_t allocator, self;
+	size_t done;
+};
+
+/* A module's tables, as its PT_DYNAMIC names them. */
+struct tables {
+	const ElfW(Sym) * symbols;
+	const char *strings;
+	size_t strings_size;
+	const ElfW(Rela) * plt, *rela;
+	size_t plt_size, rela_size; /* bytes */
+	uintptr_t relro_start, relro_end;
+};
+
+/* The loader adds the load address to these in place for ordinary modules, but not for the vdso or itself. */
+static const void *
+pointer(const struct dl_phdr_info *module, ElfW(Addr) value)
+{
+	return (const void *)(value < module->dlpi_addr ? module->dlpi_addr + value : value);
+}
+
+static bool
+tables_read(const struct dl_phdr_info *module, struct tables *ret)
+{
+	const ElfW(Dyn) *dynamic = NULL;
+	struct tables t = { 0 };
+
+	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
+
+		if (p->p_type == PT_DYNAMIC)
+			dynamic = (const void *)(module->dlpi_addr + p->p_vaddr);
+		if (p->p_type == PT_GNU_RELRO) {
+			uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+			t.relro_start = (module->dlpi_addr + p->p_vaddr) & ~(page - 1);
+			t.relro_end = (module->dlpi_addr + p->p_vaddr + p->p_memsz) & ~(page - 1);
+		}
+	}
+	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+		switch (dynamic->d_tag) {
+		case DT_SYMTAB:
+			t.symbols = pointer(module, dynamic->d_un.d_ptr);
+			break;
+		case DT_STRTAB:
+			t.strings = pointer(module, dynamic->d_un.d_ptr);
+			break;
+		case DT_STRSZ:
+			t.strings_size = dynamic->d_un.d_val;
+			break;
+		case DT_JMPREL:
+			t.plt = pointer(module, dynamic->d_un.d_ptr);
+			break;
+		case DT_PLTRELSZ:
+			t.plt_size = dynamic->d_un.d_val;
+			break;
+		case DT_RELA:
+			t.rela = pointer(module, dynamic->d_un.d_ptr);
+			break;
+		case DT_RELASZ:
+			t.rela_size = dynamic->d_un.d_val;
+			break;
+		}
+	}
+	*ret = t;
+	return t.symbols && t.strings;
+}
+
+static bool
+write_slot(const struct tables *t, uintptr_t slot, void *value)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = slot & ~(page - 1);
+	bool protected = slot >= t->relro_start && slot < t->relro_end;
+
+	if (protected && mprotect((void *)start, page, PROT_READ | PROT_WRITE) != 0)
+		return false;
+	__atomic_store_n((void **)slot, value, __ATOMIC_RELEASE);
+	if (protected)
+		mprotect((void *)start, page, PROT_READ);
+	return true;
+}
+
+static void
+patch_relocations(struct job *job, const struct dl_phdr_info *module, const struct tables *t, const ElfW(Rela) * rela,
+		  size_t size)
+{
+	for (size_t i = 0; rela && i < size / sizeof(*rela); i++) {
+		uint32_t type = (uint32_t)ELF64_R_TYPE(rela[i].r_info), name;
+
+		if (type != RELOCATION_SLOT && type != RELOCATION_DATA)
+			continue;
+		name = t->symbols[ELF64_R_SYM(rela[i].r_info)].st_name;
+		if (name >= t->strings_size)
+			continue;
+		for (size_t k = 0; k < job->n; k++) {
+			const struct patch *p = &job->patches[k];
+
+			if (*p->real && strcmp(t->strings + name, p->name) == 0 &&
+			    write_slot(t, module->dlpi_addr + rela[i].r_offset, p->hook))
+				job->done++;
+		}
+	}
+}
+
+static int
+patch_module(struct dl_phdr_info *module, size_t size, void *closure)
+{
+	struct job *job = closure;
+	struct tables t;
+
+	(void)size;
+	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
+		uintptr_t start = module->dlpi_addr + p->p_vaddr;
+
+		if (p->p_type == PT_LOAD && (job->allocator - start < p->p_memsz || job->self - start < p->p_memsz))
+			return 0;
+	}
+	if (tables_read(module, &t)) {
+		patch_relocations(job, module, &t, t.plt, t.plt_size);
+		patch_relocations(job, module, &t, t.rela, t.rela_size);
+	}
+	return 0;
+}
+
+size_t
+patch_modules(const struct patch *patches, size_t n, const void *allocator)
+{
+	struct job job = {
+		.patches = patches, .n = n, .allocator = (uintptr_t)allocator, .self = (uintptr_t)&patch_module
+	};
+
+	dl_iterate_phdr(patch_module, &job);
+	return job.done;
+}
