@@ -1,0 +1,130 @@
+"""The sampler on top of other allocators, in front of them, behind them, and beside sanitizers."""
+
+import os
+import re
+import glob
+
+from e2e import *
+
+LIBRARIES = {"jemalloc": "-ljemalloc", "tcmalloc": "-ltcmalloc", "mimalloc": "-lmimalloc"}
+KEPT = {"keep_malloc": (1000, 1000 * 1000), "keep_aligned": (1000, 1000 * 512), "keep_realloc": (1000, 1000 * 3000)}
+
+
+def library(name):
+	found = sorted(glob.glob(f"/usr/lib/*/lib{name}.so.*"), key=len)
+	if not found:
+		raise Skip(f"no lib{name}")
+	return found[0]
+
+
+def same_and_profiled(place, program, env=None):
+	"""Run it without and with the sampler, exactly; both must look the same. Returns the profile."""
+	plain = place.run([program], env=env).good()
+	out = place.path("p.pb.gz")
+	under = place.heapd("run", "--quiet", "--period", "1", "--output", out, "--", program, env=env)
+	check_eq((plain.code, plain.text, plain.errors), (under.code, under.text, under.errors), f"exit code, stdout and stderr of {os.path.basename(program)}")
+	with open(out, "rb") as f:
+		return pprofile.decode(f.read())
+
+
+def check_sites(p, want, what):
+	objects, space = p.cumulative("inuse_objects"), p.cumulative("inuse_space")
+	check_eq(want, {n: (objects.get(n), space.get(n)) for n in want}, f"what is in use {what}")
+
+
+def check_given_back(p, objects, space, what):
+	check_eq((objects, space, 0, 0), tuple(p.cumulative(t).get("give_back", 0) for t in ("alloc_objects", "alloc_space", "inuse_objects", "inuse_space")),
+		f"what was given back {what}")
+
+
+@test
+def every_linked_allocator_gives_exact_counts(place):
+	for name, flags in {"glibc": "-lc", **LIBRARIES}.items():
+		p = same_and_profiled(place, place.compile("linked.c", f"linked-{name}", libs=(f"-Wl,--no-as-needed", flags)))
+		check_sites(p, KEPT, f"with {name}")
+		check_given_back(p, 1000, 770 * 1000, f"with {name}")
+
+
+@test
+def operator_new_counts_once_on_every_allocator(place):
+	for name, flags in {"glibc": "-lc", **LIBRARIES}.items():
+		p = same_and_profiled(place, place.compile("cxx.cc", f"cxx-{name}", compiler="g++", flags=("-g", "-O2", "-std=c++17"), libs=("-Wl,--no-as-needed", flags)))
+		check_sites(p, {"keep_new": (1000, 500000), "keep_nothrow": (1000, 600000), "keep_wide": (1000, 256000)}, f"with {name}")
+		check_given_back(p, 2000, (900 + 256) * 1000, f"with {name}")
+
+
+@test
+def jemallocs_own_entry_points_are_seen(place):
+	p = same_and_profiled(place, place.compile("direct_jemalloc.c", libs=("-ljemalloc",)))
+	check_sites(p, {"keep_mallocx": (1000, 1000000), "keep_aligned": (1000, 512000), "keep_rallocx": (1000, 3000000)}, "by mallocx")
+	check_given_back(p, 2000, 1500 * 1000, "by dallocx and sdallocx")
+
+
+@test
+def tcmallocs_own_entry_points_are_seen(place):
+	p = same_and_profiled(place, place.compile("direct_tcmalloc.c", libs=("-ltcmalloc",)))
+	check_sites(p, KEPT, "by tc_malloc")
+	check_given_back(p, 2000, 1500 * 1000, "by tc_free")
+
+
+@test
+def mimallocs_own_entry_points_are_seen(place):
+	p = same_and_profiled(place, place.compile("direct_mimalloc.c", libs=("-lmimalloc",)))
+	check_sites(p, KEPT, "by mi_malloc")
+	check_given_back(p, 2000, 1500 * 1000, "by mi_free")
+
+
+@test
+def a_preloaded_allocator_behind_the_sampler_is_sampled(place):
+	program = place.compile("linked.c")
+	for name in LIBRARIES:
+		# heapd run puts itself in front of what LD_PRELOAD already has.
+		p = same_and_profiled(place, program, env={"LD_PRELOAD": library(name)})
+		check_sites(p, KEPT, f"with {name} preloaded")
+
+
+@test
+def a_preloaded_allocator_in_front_of_the_sampler_works_on(place):
+	program = place.compile("linked.c")
+	cxx = place.compile("cxx.cc", compiler="g++", flags=("-g", "-O2", "-std=c++17"))
+	for name in LIBRARIES:
+		for p in (program, cxx):
+			r = place.run([p], env=place.preload(1, LD_PRELOAD=f"{library(name)} {LIBHEAPD}"))
+			check_eq((0, "done\n", ""), (r.code, r.text, r.errors), f"{os.path.basename(p)} with {name} in front")
+
+
+@test
+def under_address_sanitizer_heapd_steps_aside_and_says_so_once(place):
+	flags = ("-g", "-O1", "-fsanitize=address")
+	good = place.compile("linked.c", "asan-good", flags=flags)
+	bad = place.compile(place.write("bad.c", "#include <stdlib.h>\nint main(int c, char **v) { char *p = malloc(10); free(p); return p[c]; }\n"), flags=flags)
+	env = {"ASAN_OPTIONS": "detect_leaks=0"}
+	plain = place.run([good], env=env).good()
+	under = place.heapd("run", "--", good, env=env)
+	check_eq((plain.code, plain.text), (under.code, under.text), "exit code and stdout")
+	said = [l for l in under.errors.splitlines() if re.search(r"(?i)sanitizer", l)]
+	check_eq(1, len(said), f"lines about the sanitizer in {under.errors!r}")
+	under = place.heapd("run", "--", bad, env=env)
+	check_eq(place.run([bad], env=env).code, under.code, "the exit code when ASan finds something")
+	check_in("heap-use-after-free", under.errors, "ASan's report")
+
+
+@test
+def a_sanitized_child_of_a_sampled_shell_works(place):
+	good = place.compile("linked.c", "asan-good", flags=("-g", "-O1", "-fsanitize=address"))
+	r = place.heapd("run", "--", "sh", "-c", f"{good}; echo $?", env={"ASAN_OPTIONS": "detect_leaks=0"})
+	check_eq((0, "done\n0\n"), (r.code, r.text), "exit code and stdout")
+
+
+@test
+def a_thread_sanitized_program_is_left_alone(place):
+	good = place.compile("linked.c", "tsan-good", flags=("-g", "-O1", "-fsanitize=thread"))
+	plain = place.run(["setarch", "-R", good])
+	if plain.code:
+		raise Skip("ThreadSanitizer does not work here")
+	under = place.heapd("run", "--", "setarch", "-R", good)
+	check_eq((plain.code, plain.text), (under.code, under.text), "exit code and stdout")
+
+
+if __name__ == "__main__":
+	main()
