@@ -112,7 +112,7 @@ def postgres(place):
 	user = []
 	data = place.path("pg")
 	os.mkdir(data)
-	os.chmod(place.shm, 0o777)
+	os.chmod(place.shm, 0o1777)
 	parent = os.path.dirname(place.shm)
 	while parent != "/dev/shm" and parent != "/":
 		os.chmod(parent, os.stat(parent).st_mode | 0o011)
