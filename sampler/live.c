@@ -342,7 +342,9 @@ live_reserve(struct live *l, struct segment *segment, const uint32_t *cfas, uint
 			group = segment_claim(segment, HEAPD_CFAS, 1u << class);
 		if (group == HEAPD_NONE)
 			return HEAPD_NONE;
-		memcpy(segment->cfas[group], cfas, depth * sizeof(cfas[0]));
+		/* The first word may be looked at by a free_pop that comes too late. */
+		__atomic_store_n(&segment->cfas[group][0], cfas[0], __ATOMIC_RELAXED);
+		memcpy(&segment->cfas[group][1], &cfas[1], (depth - 1) * sizeof(cfas[0]));
 	}
 	id = free_pop(&l->free_live, live_next, segment);
 	if (id == HEAPD_NONE)

@@ -164,7 +164,7 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	record->weight = weight;
 	record->period = period;
 	record->birth = ticks_now();
-	record->site = site;
+	__atomic_store_n(&record->site, site, __ATOMIC_RELAXED); /* a free_pop too late may look at it */
 	record->thread = t->serial;
 	if (unlikely(!live_add(&p->live, &p->segment, id, (uintptr_t)block))) {
 		lose(p, HEAPD_LOST_NO_LIVE, size, weight);

@@ -1,0 +1,103 @@
+/* The segment as a file: where it is made, what it says, and what happens when there is no room. */
+#include "segment_writer.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "shm_dir.h"
+#include "test.h"
+
+/* Run the body in a child, whose limits are its own; its checks count here. */
+static bool
+in_child(bool (*body)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(body() ? 0 : 1);
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+TEST(a_new_segment_says_whose_it_is_and_is_readable_by_its_owner_alone)
+{
+	struct segment s = { 0 };
+	char path[256];
+	struct stat st;
+
+	CHECK_EQ(0, segment_create(&s, 4096));
+	CHECK_STR(HEAPD_SEGMENT_MAGIC, s.header->magic);
+	CHECK_EQ(HEAPD_SEGMENT_VERSION, s.header->version);
+	CHECK_EQ(getpid(), s.header->pid);
+	CHECK_EQ(4096, s.header->period);
+	CHECK_EQ(HEAPD_STATE_READY, s.header->state);
+	CHECK_STR(program_invocation_short_name, s.header->name);
+	CHECK(s.header->cmdline_length > 0);
+	CHECK(s.header->start_time > 0);
+	snprintf(path, sizeof(path), "%s/%u-%llu-%llx" HEAPD_SEGMENT_SUFFIX, shm_dir, s.header->pid,
+		 (unsigned long long)s.header->start_time, (unsigned long long)s.header->random);
+	CHECK_EQ(0, stat(path, &st));
+	CHECK_EQ(0600, st.st_mode & 07777);
+	CHECK_EQ(s.header->file_size, st.st_size);
+	CHECK(st.st_blocks * 512 < 65536);
+	munmap(s.header, s.header->file_size);
+}
+
+TEST(claims_are_consecutive_zeroed_and_end_at_the_capacity)
+{
+	struct segment s = { 0 };
+	uint32_t capacity;
+
+	CHECK_EQ(0, segment_create(&s, 1));
+	capacity = s.header->sections[HEAPD_MODULES].capacity;
+	CHECK_EQ(0, segment_claim(&s, HEAPD_MODULES, 1));
+	CHECK_EQ(1, segment_claim(&s, HEAPD_MODULES, 3));
+	CHECK_EQ(4, segment_claim(&s, HEAPD_MODULES, capacity - 4));
+	CHECK_EQ(0, s.modules[capacity - 1].end);
+	CHECK_EQ(HEAPD_NONE, segment_claim(&s, HEAPD_MODULES, 1));
+	CHECK_EQ(capacity, s.header->sections[HEAPD_MODULES].used);
+	munmap(s.header, s.header->file_size);
+}
+
+TEST(errno_is_the_hosts)
+{
+	struct segment s = { 0 };
+
+	errno = 0x5a5a;
+	CHECK_EQ(0, segment_create(&s, 1));
+	segment_claim(&s, HEAPD_LIVE, 100000);
+	CHECK_EQ(0x5a5a, errno);
+	munmap(s.header, s.header->file_size);
+}
+
+static bool
+without_large_files(void)
+{
+	struct rlimit limit = { 1 << 20, 1 << 20 };
+	struct segment s = { 0 };
+
+	return setrlimit(RLIMIT_FSIZE, &limit) == 0 && segment_create(&s, 1) == -EFBIG && !s.header;
+}
+
+TEST(a_small_file_size_limit_makes_it_fail_and_not_die)
+{
+	CHECK(in_child(without_large_files));
+}
+
+static bool
+with_little_address_space(void)
+{
+	struct rlimit limit = { 100 << 20, 100 << 20 };
+	struct segment s = { 0 };
+
+	return setrlimit(RLIMIT_AS, &limit) == 0 && segment_create(&s, 1) == 0 &&
+	       s.header->file_size < limit.rlim_cur && segment_claim(&s, HEAPD_LIVE, 100) == 0;
+}
+
+TEST(little_address_space_makes_it_smaller)
+{
+	CHECK(in_child(with_little_address_space));
+}
