@@ -10,22 +10,22 @@
 #include "snapshot.h"
 #include "symbols.h"
 
-enum profile_value {            /* Go's sample types in Go's order */
-	PROFILE_ALLOC_OBJECTS,
-	PROFILE_ALLOC_SPACE,
-	PROFILE_INUSE_OBJECTS,
-	PROFILE_INUSE_SPACE,
-	PROFILE_VALUES
+enum profile_value { /* Go's sample types in Go's order */
+		     PROFILE_ALLOC_OBJECTS,
+		     PROFILE_ALLOC_SPACE,
+		     PROFILE_INUSE_OBJECTS,
+		     PROFILE_INUSE_SPACE,
+		     PROFILE_VALUES
 };
 
 extern const struct profile_value_type {
 	const char *name, *unit;
 } profile_value_types[PROFILE_VALUES];
 
-struct profile_mapping {        /* [0] is the main program */
+struct profile_mapping { /* [0] is the main program */
 	uint64_t start, limit;
-	const char *path;       /* valid UTF-8 */
-	char build_id[2 * HEAPD_BUILD_ID_MAX + 1];      /* hexadecimal, "" if none */
+	const char *path; /* valid UTF-8 */
+	char build_id[2 * HEAPD_BUILD_ID_MAX + 1]; /* hexadecimal, "" if none */
 	bool has_functions, has_filenames, has_lines, has_inlines;
 };
 
@@ -35,25 +35,25 @@ struct profile_function {
 };
 
 struct profile_line {
-	uint32_t function;      /* index in functions */
+	uint32_t function; /* index in functions */
 	uint32_t line;
 };
 
 struct profile_location {
-	uint64_t address;       /* distinct and not 0; return address - 1 for callers, in the first target's address space */
-	uint32_t mapping;       /* index, or HEAPD_NONE */
-	uint32_t first_line;    /* in lines */
-	uint32_t n_lines;       /* at least 1; innermost inlined function first */
+	uint64_t address; /* distinct and not 0; return address - 1 for callers, in the first target's address space */
+	uint32_t mapping; /* index, or HEAPD_NONE */
+	uint32_t first_line; /* in lines */
+	uint32_t n_lines; /* at least 1; innermost inlined function first */
 };
 
 struct profile_sample {
-	uint32_t first_location;        /* in stack */
-	uint32_t depth;                 /* at least 1; leaf first */
-	uint64_t samples;               /* raw allocations behind it */
-	uint64_t live_samples;          /* raw blocks still in use */
-	uint32_t flags;                 /* HEAPD_STACK_* */
-	double value[PROFILE_VALUES];   /* unbiased; negative only in a difference */
-	double variance[PROFILE_VALUES];
+	uint32_t first_location; /* in stack */
+	uint32_t depth; /* at least 1; leaf first */
+	uint64_t samples; /* raw allocations behind it */
+	uint64_t live_samples; /* raw blocks still in use */
+	uint32_t flags; /* HEAPD_STACK_* */
+	double value[PROFILE_VALUES]; /* unbiased; negative only in a difference */
+	double variance[PROFILE_VALUES]; /* of a difference's inuse values: an upper bound, see profile.c */
 };
 
 struct profile {
@@ -67,21 +67,21 @@ struct profile {
 	size_t n_locations;
 	uint32_t *stack;
 	size_t n_stack;
-	struct profile_sample *samples;         /* by value[PROFILE_INUSE_SPACE], the largest first */
+	struct profile_sample *samples; /* by value[PROFILE_INUSE_SPACE], the largest first */
 	size_t n_samples;
 	double total[PROFILE_VALUES], total_variance[PROFILE_VALUES];
 
 	int64_t time_ns;
-	int64_t duration_ns;                    /* 0 unless it is a difference */
+	int64_t duration_ns; /* 0 unless it is a difference */
 	uint64_t period;
 	uint64_t lost[HEAPD_LOSSES], lost_bytes;
-	struct profile_strings *strings;        /* owns every string above */
+	struct strings *strings; /* owns every string above */
 };
 
 /* What is to be summed: snapshots with the names of their frames, as symbols_resolve() gives them. */
 struct profile_source {
 	const struct snapshot *snapshot;
-	const struct symbol *symbols;           /* one a frame of snapshot */
+	const struct symbol *symbols; /* one a frame of snapshot; NULL: "libfoo.so+0x1234" for all of them */
 };
 
 /* Copies all it needs; the sources may go at once. 0 or -ENOMEM. n may be 0: an empty profile. */
@@ -92,8 +92,9 @@ void profile_free(struct profile *p);
 double profile_error(double variance);
 
 /* Encoders. Each appends to nothing: *ret is malloced, *ret_size its bytes. 0 or -ENOMEM. */
-int profile_encode_pprof(const struct profile *p, enum profile_value preferred, bool set_preferred, uint8_t **ret, size_t *ret_size);   /* gzip */
-int profile_encode_text(const struct profile *p, char **ret, size_t *ret_size);   /* Go's debug=1 form */
+int profile_encode_pprof(const struct profile *p, enum profile_value preferred, bool set_preferred, uint8_t **ret,
+			 size_t *ret_size); /* gzip */
+int profile_encode_text(const struct profile *p, char **ret, size_t *ret_size); /* Go's debug=1 form */
 
 /* gperftools' forms for /pprof/heap and /pprof/growth, unscaled ("@ heapprofile", "@ growth"), or raw counts with
  * "@ heap_v2/PERIOD" when raw; maps is the tail of MAPPED_LIBRARIES made of the mappings. */
