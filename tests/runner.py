@@ -23,13 +23,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 JOBS = 2
 
 # How the sources are built. The first one is what end-to-end tests use.
-Build = collections.namedtuple("Build", "name options targets units wrap")
+Build = collections.namedtuple("Build", "name options targets wrap")
 BUILDS = [
-	Build("test", [], ["all"], True, []),
-	Build("test-asan", ["-DHEAPD_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug"], ["tests/unit/all"], True, []),
+	Build("test", [], ["all"], []),
+	Build("test-asan", ["-DHEAPD_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug"], ["tests/unit/all"], []),
 	# ThreadSanitizer of gcc 12 gives up when the kernel randomises more address bits than it knows.
-	Build("test-tsan", ["-DHEAPD_SANITIZE=thread"], ["tests/unit/all"], True, ["setarch", "-R"]),
-	Build("test-clang", ["-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++"], ["all"], True, []),
+	Build("test-tsan", ["-DHEAPD_SANITIZE=thread"], ["tests/unit/all"], ["setarch", "-R"]),
+	Build("test-clang", ["-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++"], ["all"], []),
 ]
 UNIT_SECONDS = 180
 E2E_SECONDS = 400
@@ -104,8 +104,12 @@ def run_program(program, arguments, tally):
 	started = time.monotonic()
 	problem = None
 	with tempfile.TemporaryFile() as out:
-		process = subprocess.Popen(program.command + arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-			env=env, cwd=tmp, start_new_session=True)
+		try:
+			process = subprocess.Popen(program.command + arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+				env=env, cwd=tmp, start_new_session=True)
+		except OSError as e:
+			tally.add(program.name, "", 0, f"cannot be started: {e.strerror}")
+			return
 		try:
 			code = process.wait(program.seconds)
 			if code < 0:
@@ -151,14 +155,14 @@ def build(b, tally):
 
 
 def unit_programs(b):
+	"""Every tests/unit/NAME_test.c as it was built here; one that was not built fails when it is run."""
 	directory = os.path.join(ROOT, f"build-{b.name}", "tests", "unit")
 	wrap = b.wrap
 	if wrap and subprocess.run(wrap + ["true"], stderr=subprocess.DEVNULL).returncode:
 		wrap = []
 	kind = b.name.replace("test", "unit", 1)
-	sources = os.path.join(ROOT, "tests", "unit")
-	return [Program(f"{kind}/{name}", wrap + [os.path.join(directory, name)], UNIT_SECONDS)
-		for name in sorted(os.listdir(directory)) if name.endswith("_test") and os.path.exists(os.path.join(sources, name + ".c"))]
+	sources = sorted(f for f in os.listdir(os.path.join(ROOT, "tests", "unit")) if f.endswith("_test.c"))
+	return [Program(f"{kind}/{f[:-2]}", wrap + [os.path.join(directory, f[:-2])], UNIT_SECONDS) for f in sources]
 
 
 def e2e_programs():
@@ -195,9 +199,9 @@ def main():
 	os.chdir(ROOT)
 
 	tally = Tally()
-	built = [b for b in BUILDS[:1 if quick else None] if build(b, tally)]
-	units = [p for b in built if b.units for p in unit_programs(b)]
-	programs = source_checks() + units
+	builds = BUILDS[:1 if quick else None]
+	built = builds if args.list else [b for b in builds if build(b, tally)]
+	programs = source_checks() + [p for b in built for p in unit_programs(b)]
 	if BUILDS[0] in built:
 		programs += e2e_programs()
 	if args.list:
