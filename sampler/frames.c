@@ -13,7 +13,7 @@
 
 #include "pages.h"
 
-#define LEVELS 5 /* 1024 * (1 + 4 + 16 + 64 + 256) slots of 4 bytes: 1.4 MiB of address space */
+#define LEVELS 6 /* 1024 * (1 + 4 + ... + 1024) slots of 4 bytes: 5.3 MiB of address space, for a million frames */
 #define FIRST_LEVEL_BITS 10
 #define WINDOW 8 /* two levels' windows are full for 1 key in 100 when they are 60 % full */
 
@@ -29,8 +29,10 @@ slots_get(void *_Atomic *index)
 		n += UINT32_C(1) << (FIRST_LEVEL_BITS + 2 * level);
 	slots = pages_private(n * sizeof(uint32_t));
 	if (slots &&
-	    !atomic_compare_exchange_strong_explicit(index, &none, slots, memory_order_acq_rel, memory_order_acquire))
-		slots = none; /* another thread was first; our untouched pages cost nothing but addresses */
+	    !atomic_compare_exchange_strong_explicit(index, &none, slots, memory_order_acq_rel, memory_order_acquire)) {
+		pages_release(slots, n * sizeof(uint32_t)); /* another thread was first */
+		slots = none;
+	}
 	return slots;
 }
 

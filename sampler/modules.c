@@ -54,20 +54,39 @@ struct image {
 	unsigned count;
 };
 
-/* The program headers, if they are where linkers put them: in the first page. */
-static void
-image_open(struct image *image)
+/* Read the program headers that follow the ELF header at `address`, if they are where linkers put them: in its page. */
+static bool
+image_headers(struct image *image, uintptr_t address)
 {
-	const ElfW(Ehdr) *e = (const ElfW(Ehdr) *)image->start;
+	const ElfW(Ehdr) *e = (const ElfW(Ehdr) *)address;
 
-	image->headers = NULL;
-	image->count = 0;
-	if (image->end - image->start < sizeof(*e) || memcmp(e->e_ident, ELFMAG, SELFMAG) != 0 ||
+	if (address % (1 << PAGE_SHIFT) != 0 || memcmp(e->e_ident, ELFMAG, SELFMAG) != 0 ||
 	    e->e_phentsize != sizeof(ElfW(Phdr)) || e->e_phoff % sizeof(void *) != 0 || e->e_phnum > HEADERS_MAX ||
 	    e->e_phoff > (1 << PAGE_SHIFT) - HEADERS_MAX * sizeof(ElfW(Phdr)))
-		return;
-	image->headers = (const ElfW(Phdr) *)(image->start + e->e_phoff);
+		return false;
+	image->headers = (const ElfW(Phdr) *)(address + e->e_phoff);
 	image->count = e->e_phnum;
+	return true;
+}
+
+/* From the first to the last byte of all segments. */
+static void
+image_measure(struct image *image)
+{
+	uintptr_t low = UINTPTR_MAX, high = 0;
+
+	for (unsigned i = 0; i < image->count; i++) {
+		const ElfW(Phdr) *h = &image->headers[i];
+
+		if (h->p_type != PT_LOAD)
+			continue;
+		low = h->p_vaddr < low ? h->p_vaddr : low;
+		high = h->p_vaddr + h->p_memsz > high ? h->p_vaddr + h->p_memsz : high;
+	}
+	if (low >= high)
+		return;
+	image->start = image->bias + (low & ~(uintptr_t)((1 << PAGE_SHIFT) - 1));
+	image->end = image->bias + high;
 }
 
 /* The readable bytes of the file around address. */
@@ -200,8 +219,10 @@ words_get(void *_Atomic *known)
 		return words;
 	words = pages_private(sizeof(uint64_t) << KNOWN_BITS);
 	if (words &&
-	    !atomic_compare_exchange_strong_explicit(known, &none, words, memory_order_acq_rel, memory_order_acquire))
+	    !atomic_compare_exchange_strong_explicit(known, &none, words, memory_order_acq_rel, memory_order_acquire)) {
+		pages_release(words, sizeof(uint64_t) << KNOWN_BITS); /* another thread was first */
 		words = none;
+	}
 	return words;
 }
 
@@ -244,10 +265,30 @@ index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const str
 
 /* -- the loader -- */
 
+/* Known from the kernel and the same for the life of the process image; set before other threads come here. */
+static struct image main_image;
+static uintptr_t vdso_start;
+
+/* Where the module is and what the loader calls it. The loader may tell of one segment only if there are gaps between
+ * them, as it does for main programs. */
 static const char *
-image_path(const struct image *image, const char *name)
+image_open(const struct dl_find_object *found, struct image *ret)
 {
-	return image->start == getauxval(AT_SYSINFO_EHDR) ? "[vdso]" : name ? name : "";
+	const struct link_map *map = found->dlfo_link_map;
+	const char *name = map->l_name ? map->l_name : "";
+	struct dl_find_object first;
+
+	if (main_image.count && map->l_addr == main_image.bias && !*name) {
+		*ret = main_image;
+		return name;
+	}
+	*ret = (struct image){ .start = (uintptr_t)found->dlfo_map_start,
+			       .end = (uintptr_t)found->dlfo_map_end,
+			       .bias = map->l_addr };
+	if (image_headers(ret, ret->start) || (_dl_find_object((void *)map->l_addr, &first) == 0 &&
+					       first.dlfo_link_map == map && image_headers(ret, map->l_addr)))
+		image_measure(ret);
+	return vdso_start && ret->start == vdso_start ? "[vdso]" : name;
 }
 
 int
@@ -255,54 +296,37 @@ modules_find(void *_Atomic *known, struct segment *segment, uint32_t generation,
 {
 	struct dl_find_object found;
 	struct image image;
+	const char *path;
 
 	if (!_dl_find_object)
 		return -ENOSYS;
 	if (_dl_find_object((void *)address, &found) != 0)
 		return -ENOENT;
-	image.start = (uintptr_t)found.dlfo_map_start;
-	image.end = (uintptr_t)found.dlfo_map_end;
-	image.bias = found.dlfo_link_map->l_addr;
-	image_open(&image);
-	ret->start = image.start;
-	ret->end = image.end;
-	ret->index = index_of(known, segment, generation, &image, image_path(&image, found.dlfo_link_map->l_name));
+	path = image_open(&found, &image);
+	ret->start = (uintptr_t)found.dlfo_map_start;
+	ret->end = (uintptr_t)found.dlfo_map_end;
+	ret->index = index_of(known, segment, generation, &image, path);
 	ret->tables.header = (uintptr_t)found.dlfo_eh_frame;
 	if (!image_bytes(&image, ret->tables.header, &ret->tables.low, &ret->tables.high))
 		ret->tables = (struct cfi_tables){ 0 };
 	return 0;
 }
 
-/* The extent of the main program from the kernel's own table: for C libraries without _dl_find_object. */
 static bool
 image_of_main(struct image *ret)
 {
-	const ElfW(Phdr) *headers = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-	unsigned count = (unsigned)getauxval(AT_PHNUM);
-	const uintptr_t page = getauxval(AT_PAGESZ);
-	uintptr_t low = UINTPTR_MAX, high = 0;
-	struct dl_find_object found;
+	struct image image = { .headers = (const ElfW(Phdr) *)getauxval(AT_PHDR),
+			       .count = (unsigned)getauxval(AT_PHNUM) };
 
-	if (!headers || getauxval(AT_PHENT) != sizeof(*headers))
+	if (!image.headers || image.count > HEADERS_MAX || getauxval(AT_PHENT) != sizeof(*image.headers))
 		return false;
-	*ret = (struct image){ .headers = headers, .count = count };
-	for (unsigned i = 0; i < count; i++) {
-		if (headers[i].p_type == PT_PHDR)
-			ret->bias = (uintptr_t)headers - headers[i].p_vaddr;
-		if (headers[i].p_type != PT_LOAD)
-			continue;
-		low = headers[i].p_vaddr < low ? headers[i].p_vaddr : low;
-		high = headers[i].p_vaddr + headers[i].p_memsz > high ? headers[i].p_vaddr + headers[i].p_memsz : high;
-	}
-	if (low >= high)
+	for (unsigned i = 0; i < image.count; i++)
+		if (image.headers[i].p_type == PT_PHDR)
+			image.bias = (uintptr_t)image.headers - image.headers[i].p_vaddr;
+	image_measure(&image);
+	if (image.end == 0)
 		return false;
-	ret->start = (ret->bias + low) & ~(page - 1);
-	ret->end = ret->bias + high;
-	if (_dl_find_object && _dl_find_object((void *)getauxval(AT_ENTRY), &found) == 0) {
-		ret->start = (uintptr_t)found.dlfo_map_start; /* so that modules_find() knows it again */
-		ret->end = (uintptr_t)found.dlfo_map_end;
-		ret->bias = found.dlfo_link_map->l_addr;
-	}
+	*ret = image;
 	return true;
 }
 
@@ -310,13 +334,13 @@ void
 modules_start(struct segment *segment)
 {
 	static char path[PATH_MAX]; /* too large for a small thread's stack; one caller at a time */
-	struct image image;
-	long n;
 	int saved = errno;
+	long n;
 
-	if (!image_of_main(&image))
+	vdso_start = getauxval(AT_SYSINFO_EHDR);
+	if (!image_of_main(&main_image))
 		return;
 	n = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
-	record_make(segment, &image, path, n > 0 ? (size_t)n : 0, HEAPD_MODULE_MAIN);
+	record_make(segment, &main_image, path, n > 0 ? (size_t)n : 0, HEAPD_MODULE_MAIN);
 	errno = saved;
 }

@@ -130,9 +130,11 @@ rows_get(struct unwinder *u)
 	if (rows)
 		return rows;
 	rows = pages_private(ROWS_MAX * sizeof(struct row));
-	if (rows &&
-	    !atomic_compare_exchange_strong_explicit(&u->rows, &none, rows, memory_order_acq_rel, memory_order_acquire))
-		rows = none; /* another thread was first; our untouched pages cost nothing but addresses */
+	if (rows && !atomic_compare_exchange_strong_explicit(&u->rows, &none, rows, memory_order_acq_rel,
+							     memory_order_acquire)) {
+		pages_release(rows, ROWS_MAX * sizeof(struct row)); /* another thread was first */
+		rows = none;
+	}
 	return rows;
 }
 
@@ -267,6 +269,9 @@ step_frame_pointer(const struct walk *w, struct registers *r)
 {
 	uintptr_t pc, fp = r->fp;
 
+	/* Nothing can be above the first function: the loader's own start, which has no tables, ends here. */
+	if (w->high - r->sp < 4 * sizeof(uintptr_t))
+		return STEP_WHOLE;
 	if (!readable(w, fp) || !readable(w, fp + sizeof(uintptr_t)) || fp % STACK_ALIGN != 0)
 		return STEP_NO_CFI;
 	pc = code_address(load_word(fp + sizeof(uintptr_t)));
