@@ -94,22 +94,29 @@ def end_group(pgid):
 def run_program(program, arguments, tally):
 	"""Run one test program in directories of its own."""
 	tmp = tempfile.mkdtemp(prefix="heapd-test-")
-	shm = tempfile.mkdtemp(prefix="heapd-test-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+	shm = tempfile.mkdtemp(prefix="heapd-test-", dir="/dev/shm")
 	os.chmod(tmp, 0o755)
-	env = {k: v for k, v in os.environ.items()
-		if not k.startswith(("HEAPD_", "LD_", "MALLOC_", "PYTHON", "PPROF_")) and k not in ("XDG_RUNTIME_DIR",)}
+	env = {k: v for k, v in os.environ.items() if not k.startswith(("HEAPD_", "LD_", "MALLOC_", "PYTHON", "PPROF_")) and k != "XDG_RUNTIME_DIR"}
 	env.update(TMPDIR=tmp, HOME=tmp, HEAPD_DIR=shm, HEAPD_TEST_BUILD=os.path.join(ROOT, "build-test"), LC_ALL="C.UTF-8",
-		PYTHONDONTWRITEBYTECODE="1", ASAN_OPTIONS="abort_on_error=0:detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
-		TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1")
+		PYTHONDONTWRITEBYTECODE="1", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1", TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1")
 	started = time.monotonic()
+	try:
+		output, problem = follow(program, arguments, env, tmp)
+	finally:
+		for directory in (tmp, shm):
+			shutil.rmtree(directory, ignore_errors=True)
+	tally.add(program.name, output, time.monotonic() - started, problem, may_be_empty=bool(arguments))
+
+
+def follow(program, arguments, env, cwd):
+	"""Start it and see it and all it started end. (What it wrote, what was wrong with how it ended)"""
 	problem = None
 	with tempfile.TemporaryFile() as out:
 		try:
 			process = subprocess.Popen(program.command + arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-				env=env, cwd=tmp, start_new_session=True)
+				env=env, cwd=cwd, start_new_session=True)
 		except OSError as e:
-			tally.add(program.name, "", 0, f"cannot be started: {e.strerror}")
-			return
+			return "", f"cannot be started: {e.strerror}"
 		try:
 			code = process.wait(program.seconds)
 			if code < 0:
@@ -128,10 +135,7 @@ def run_program(program, arguments, tally):
 			end_group(process.pid)
 			process.wait()
 		out.seek(0)
-		output = out.read().decode("utf-8", "replace")
-	tally.add(program.name, output, time.monotonic() - started, problem, may_be_empty=bool(arguments))
-	for directory in (tmp, shm):
-		shutil.rmtree(directory, ignore_errors=True)
+		return out.read().decode("utf-8", "replace"), problem
 
 
 def build(b, tally):
