@@ -11,30 +11,31 @@
 
 struct symbols;
 
-struct symbol_line {            /* one function at an address; strings are borrowed from struct symbols, never NULL */
-	const char *name;       /* demangled, without parameters if that shortens it; valid UTF-8 */
-	const char *system_name;/* as in the symbol table */
-	const char *file;       /* source file, or "" */
-	uint32_t line;          /* 0 unknown */
-	uint32_t start_line;    /* of the function; 0 unknown */
+struct symbol_line { /* one function at an address; strings are borrowed from struct symbols, never NULL */
+	const char *name; /* demangled, without parameters if that shortens it; valid UTF-8 */
+	const char *system_name; /* as in the symbol table */
+	const char *file; /* source file, or "" */
+	uint32_t line; /* 0 unknown */
+	uint32_t start_line; /* of the function; 0 unknown */
 };
 
 enum symbol_state {
-	SYMBOL_FOUND,           /* lines[] holds 1 or more, innermost inlined function first */
-	SYMBOL_ABSENT,          /* the file was read and has no name for it */
-	SYMBOL_FAILED           /* the file could not be read, is another build, or the worker gave up */
+	SYMBOL_FOUND, /* lines[] holds 1 or more, innermost inlined function first */
+	SYMBOL_ABSENT, /* the file was read and has no name for it */
+	SYMBOL_FAILED /* the file could not be read, is another build, or the worker gave up */
 };
 
 struct symbol {
 	enum symbol_state state;
 	uint32_t n_lines;
-	const struct symbol_line *lines;        /* valid until symbols_free; FOUND, or one synthetic line such as "libfoo.so+0x1234" */
+	const struct symbol_line
+		*lines; /* valid until symbols_free; FOUND, or one synthetic line such as "libfoo.so+0x1234" */
 };
 
 struct symbols_options {
-	const char *worker;             /* program to exec as worker (this binary, "symbol-worker"); NULL: /proc/self/exe */
-	const char *const *debug_dirs;  /* NULL-terminated; NULL: /usr/lib/debug */
-	unsigned timeout_ms;            /* for one batch of one module; 0: default */
+	const char *worker; /* program to exec as worker (this binary, "symbol-worker"); NULL: /proc/self/exe */
+	const char *const *debug_dirs; /* NULL-terminated; NULL: /usr/lib/debug */
+	unsigned timeout_ms; /* for one batch of one module; 0: default */
 };
 
 int symbols_new(const struct symbols_options *options, struct symbols **ret);

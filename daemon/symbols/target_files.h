@@ -1,0 +1,44 @@
+/* target_files.h - opening files that somebody else named.
+ *
+ * The names come from a target, which may be hostile, and are meant in its view of the file system. So a file is looked up
+ * below the root the target has, cannot lead out of there by links, is opened for reading only after it has proved to be
+ * a regular file of sane size, and never blocks the way a FIFO or a terminal would.
+ */
+#ifndef HEAPD_TARGET_FILES_H
+#define HEAPD_TARGET_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#define TARGET_FILE_MAX ((off_t)8 << 30) /* bytes */
+#define TARGET_UID_UNKNOWN UINT32_MAX
+
+struct target_files;
+
+/* A file as this process sees it. 0 and an fd, or -errno: -EINVAL for what is not a regular file or is empty, -EFBIG. */
+int host_file_open(const char *path, int *ret_fd, struct stat *ret_stat);
+
+/* The files of a running process. start_time as in /proc/PID/stat; if the process there has another one, the answer is
+ * -ESRCH, as it is for pid 0 and for a process that is gone; -ENOMEM. */
+int target_files_new(uint32_t pid, uint64_t start_time, struct target_files **ret);
+void target_files_free(struct target_files *t);
+
+uint32_t target_files_uid(const struct target_files *t); /* real uid, or TARGET_UID_UNKNOWN */
+uint32_t target_files_inner_pid(const struct target_files *t); /* what the process itself believes to be */
+
+/* The file of this name as the process sees it; its last part is not followed if it is a link, unless follow. */
+int target_files_open(struct target_files *t, const char *path, bool follow, int *ret_fd, struct stat *ret_stat);
+
+/* The program itself, even if its file was deleted or replaced. */
+int target_files_open_program(struct target_files *t, int *ret_fd, struct stat *ret_stat);
+
+/* The very file that is mapped somewhere in [start, end), deleted or not. Needs more privileges than the others: -EPERM
+ * is usual for an ordinary user. -ENOENT if none is mapped there. */
+int target_files_open_mapped(struct target_files *t, uint64_t start, uint64_t end, int *ret_fd, struct stat *ret_stat);
+
+/* Inode number of what is mapped somewhere in [start, end), 0 if that is nothing or cannot be told. */
+uint64_t target_files_mapped_inode(struct target_files *t, uint64_t start, uint64_t end);
+
+#endif
