@@ -1,0 +1,137 @@
+/* preload.c - see preload.h. */
+#include "preload.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LIBRARY "libheapd.so"
+
+/* The loader splits LD_PRELOAD at spaces and colons, with no way to quote them. */
+static bool
+fits_preload(const char *path)
+{
+	return strpbrk(path, " :") == NULL;
+}
+
+static int
+library_accept(const char *path, char **ret, struct text *why)
+{
+	char *real = realpath(path, NULL);
+
+	if (!real)
+		return -errno;
+	if (access(real, R_OK) < 0) {
+		int r = -errno;
+
+		free(real);
+		return r;
+	}
+	if (!fits_preload(real)) {
+		text_printf(why, "%s: the loader cannot preload a path with a space or colon in it; move it", real);
+		free(real);
+		return -EINVAL;
+	}
+	*ret = real;
+	return 0;
+}
+
+int
+preload_find(char **ret, struct text *why)
+{
+	static const char *const beside[] = { "../sampler/" LIBRARY, "../lib/heapd/" LIBRARY, "../lib64/heapd/" LIBRARY,
+					      LIBRARY };
+	const char *named = getenv("HEAPD_LIBRARY");
+	char here[PATH_MAX], path[PATH_MAX + 64];
+	ssize_t length;
+	int r;
+
+	if (named && *named) {
+		r = library_accept(named, ret, why);
+		if (r < 0 && !why->size)
+			text_printf(why, "HEAPD_LIBRARY=%s: %s", named, strerror(-r));
+		return r;
+	}
+	length = readlink("/proc/self/exe", here, sizeof(here) - 1);
+	here[length > 0 ? length : 0] = '\0';
+	if (strrchr(here, '/'))
+		*strrchr(here, '/') = '\0';
+	for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", here, beside[i]);
+		r = library_accept(path, ret, why);
+		if (r == 0 || why->size)
+			return r;
+	}
+	r = library_accept(HEAPD_LIBDIR "/" LIBRARY, ret, why);
+	if (r < 0 && !why->size)
+		text_printf(why,
+			    LIBRARY " was not found beside %s nor in " HEAPD_LIBDIR
+				    ": install heapd, or set HEAPD_LIBRARY to its path",
+			    here);
+	return r;
+}
+
+/* The value of NAME=VALUE if the entry is for this name. */
+static const char *
+value_of(const char *entry, const char *name)
+{
+	size_t length = strlen(name);
+
+	return strncmp(entry, name, length) == 0 && entry[length] == '=' ? entry + length + 1 : NULL;
+}
+
+static const char *
+colon_if(const char *rest)
+{
+	return rest && *rest ? ":" : "";
+}
+
+char **
+preload_environment(const struct preload_options *options)
+{
+	static const char *const ours[] = { "LD_PRELOAD", "ASAN_OPTIONS", "HEAPD_DIR", "HEAPD_NAME", "HEAPD_PERIOD" };
+	const char *preload = getenv("LD_PRELOAD"), *asan = getenv("ASAN_OPTIONS");
+	struct text strings = { 0 };
+	size_t n = 0, at = 0;
+	char **block;
+
+	for (char **e = environ; *e; e++) {
+		bool replaced = value_of(*e, ours[0]) || value_of(*e, ours[1]) || value_of(*e, ours[2]) ||
+				(options->name && value_of(*e, ours[3])) || (options->period && value_of(*e, ours[4]));
+
+		if (!replaced) {
+			text_add_bytes(&strings, *e, strlen(*e) + 1);
+			n++;
+		}
+	}
+	text_printf(&strings, "LD_PRELOAD=%s%s%s%c", options->library, colon_if(preload), preload ? preload : "", 0);
+	/* Should the program start one with AddressSanitizer, that one would end at once because it is not the first library;
+	 * the sampler steps aside in it. */
+	text_printf(&strings, "ASAN_OPTIONS=verify_asan_link_order=0%s%s%c", colon_if(asan), asan ? asan : "", 0);
+	text_printf(&strings, "HEAPD_DIR=%s%c", options->dir, 0);
+	n += 3;
+	if (options->name) {
+		text_printf(&strings, "HEAPD_NAME=%s%c", options->name, 0);
+		n++;
+	}
+	if (options->period) {
+		text_printf(&strings, "HEAPD_PERIOD=%" PRIu64 "%c", options->period, 0);
+		n++;
+	}
+	block = strings.failed ? NULL : malloc((n + 1) * sizeof(*block) + strings.size);
+	if (block) {
+		char *copy = memcpy(block + n + 1, strings.data, strings.size);
+
+		for (size_t i = 0; i < n; i++) {
+			block[i] = copy + at;
+			at += strlen(copy + at) + 1;
+		}
+		block[n] = NULL;
+	}
+	text_done(&strings);
+	return block;
+}

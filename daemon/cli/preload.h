@@ -1,0 +1,24 @@
+/* preload.h - the library that goes into the program, and the environment that brings it there. */
+#ifndef HEAPD_PRELOAD_H
+#define HEAPD_PRELOAD_H
+
+#include <stdint.h>
+
+#include "text.h"
+
+struct preload_options {
+	const char *library; /* absolute path */
+	const char *dir; /* for segments */
+	const char *name; /* NULL: each program's own */
+	uint64_t period; /* 0: HEAPD_PERIOD as it is, else the sampler's default */
+};
+
+/* Where libheapd.so is: $HEAPD_LIBRARY, beside this program in its build tree, in ../lib/heapd, or where it was installed.
+ * 0 and a malloced absolute path, or -errno with a sentence in *why. */
+int preload_find(char **ret, struct text *why);
+
+/* Our environment with what makes the program a target; NULL-terminated, malloced as one block with its strings. NULL
+ * without memory. */
+char **preload_environment(const struct preload_options *options);
+
+#endif
