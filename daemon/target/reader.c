@@ -333,8 +333,7 @@ check_modules(struct snapshot *snap, const struct heapd_module *modules, uint32_
 		const struct heapd_module *from = &modules[i];
 		struct snapshot_module *to = &snap->modules[i];
 
-		to->path =
-			from->end != 0 ? copy_path(from, strings, n_strings, &snap->inconsistent) : strdup("");
+		to->path = from->end != 0 ? copy_path(from, strings, n_strings, &snap->inconsistent) : strdup("");
 		if (!to->path)
 			return -ENOMEM; /* snapshot_free() releases the paths so far */
 		snap->n_modules = i + 1;

@@ -29,6 +29,6 @@ int reader_copy(struct reader *r, struct snapshot *snap);
 /* Write the control words of the segment behind fd (opened O_RDWR by its owner or root). 0, -EINVAL or -errno. */
 int reader_set_period(int fd, uint64_t period);
 
-void reader_free(struct reader *r);     /* NULL is fine */
+void reader_free(struct reader *r); /* NULL is fine */
 
 #endif

@@ -2,7 +2,9 @@
  *
  * A target is one segment file. It is alive while a process with its pid and start time maps that very file; after that
  * it is dead and its last profile stays readable until the file goes. Discovery looks at the known directories at the
- * start and follows them by inotify.
+ * start and follows them by inotify. A process of another pid namespace has a pid that means nothing here, and reads as
+ * dead, but its file is kept for as long as anybody maps it. Files of the dead are removed after an hour, or earlier
+ * where there are more than 64 of them, if they are ours to remove.
  * Threads: all functions may be called from any thread; a struct target is reference-counted and its fixed fields
  * never change.
  */
@@ -11,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "snapshot.h"
 
@@ -18,13 +21,15 @@ struct targets;
 
 struct target {
 	_Atomic unsigned refs;
-	char *id;               /* stable for the life of the segment, made of [a-z0-9-]: PID and part of the random number */
-	char *path;             /* of the segment file */
-	char *exe;              /* of the program; "" if unknown */
-	char name[64];          /* the service it belongs to: valid UTF-8, not empty */
+	char *id; /* stable for the life of the segment, made of [a-z0-9-]: PID and part of the random number */
+	char *path; /* of the segment file */
+	char *exe; /* of the program; "" if unknown */
+	char name[64]; /* the service it belongs to: valid UTF-8, not empty */
 	uint32_t pid, uid;
 	uint64_t random, start_time;
-	int64_t since_ns;       /* CLOCK_REALTIME of the first sample */
+	int64_t since_ns; /* CLOCK_REALTIME of the first sample */
+	dev_t dev; /* with ino: the file itself, whatever is at its path now */
+	ino_t ino;
 	_Atomic bool alive;
 };
 
@@ -48,11 +53,14 @@ void targets_list_free(struct target **list);
  * Returns 0 and a reference in *ret, -ENOENT, or -ENOTUNIQ if several fit. */
 int targets_find(struct targets *t, const char *what, struct target **ret);
 struct target *target_ref(struct target *t);
-void target_unref(struct target *t);    /* NULL is fine */
+void target_unref(struct target *t); /* NULL is fine */
 
 /* A fresh snapshot of the target, dead or alive. 0, or -errno as reader_open and reader_copy; -ESTALE if the file was
  * replaced. */
 int target_snapshot(struct target *t, struct snapshot **ret);
+
+/* Ask for another period. 0, -EINVAL, -ESRCH if the target is dead, -EACCES if it is neither ours nor are we root,
+ * -ESTALE as above. */
 int target_set_period(struct target *t, uint64_t period);
 
 /* Files that were not taken in as targets, and why, since the start: counted for /metrics and `heapd list -v`. */

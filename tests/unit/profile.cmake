@@ -4,3 +4,4 @@ target_include_directories(fake-segment PUBLIC ${CMAKE_CURRENT_SOURCE_DIR} ${PRO
 target_link_libraries(fake-segment PUBLIC m)
 
 daemon_test(reader room-target fake-segment)
+daemon_test(targets room-target fake-segment)

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -490,11 +491,11 @@ TEST(live_never_goes_below_zero_while_the_target_runs)
 		char *map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		struct heapd_site *site = (struct heapd_site *)(void *)(map + fake_offset(f, HEAPD_SITES, 1));
 
-		while (getppid() != 1) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;) {
 			atomic_fetch_add_explicit(&site->alloc.bytes, 100, memory_order_relaxed);
 			atomic_fetch_add_explicit(&site->freed.bytes, 100, memory_order_release);
 		}
-		_exit(0);
 	}
 	CHECK_EQ(0, reader_open(fd, &reader));
 	for (int i = 0; i < 2000; i++) {
