@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <ucontext.h>
 
 #include "cfi.h"
@@ -32,11 +33,15 @@
 #include "modules.h"
 #include "pages.h"
 
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 #define ROWS_FIRST 256 /* two pages; the table grows fourfold when a neighbourhood is full */
 #define ROWS_MAX 8192
 #define WINDOW 4 /* rows an address may be in: two cache lines */
 
 #define ADDRESS_BITS 48 /* what user space has, unless a program asks for more: such code is not walked */
+#define ADDRESS_MASK ((UINT64_C(1) << ADDRESS_BITS) - 1)
 #define LOWEST_CODE 4096
 #define GENERATION_MASK 0x7fff
 #define KEY_EXACT (UINT64_C(1) << 63) /* the instruction itself, not a return address */
@@ -44,13 +49,15 @@
 
 #if defined(__aarch64__)
 #define STACK_ALIGN 16
+#define RA_BELOW_CFA false
 #else
 #define STACK_ALIGN 8
+#define RA_BELOW_CFA true /* where the call instruction puts it, whatever a row says */
 #endif
 
 struct row {
 	_Atomic uint64_t key; /* KEY_EXACT, generation << 48, address; 0: empty */
-	_Atomic uint64_t place; /* flags 8, version 24, where the return address is 16, add 16 */
+	_Atomic uint64_t place; /* flags 8, version 24, return address at CFA + 8 * 16 (0: in x30), add 16 */
 	_Atomic uint64_t offsets; /* of the CFA 32, of the frame pointer's slot 32 */
 	_Atomic uint32_t frame; /* in FRAMES */
 	_Atomic uint32_t hint; /* bytes from the first row to the one of the last caller seen */
@@ -64,7 +71,7 @@ enum {
 	ROW_FP_AT_FP = 4,
 	ROW_FP_AT_SP = 8,
 	ROW_FP_LOST = 12, /* both: nowhere we know */
-	ROW_RA_IN_REGISTER = 16,
+	ROW_ODD = 16, /* a slot is where the short way would not look or not check */
 	ROW_KIND_SHIFT = 5, /* enum cfi_kind in the upper three bits; CFI_PLAIN is 0 */
 	ROW_LONG = 0xff & ~(ROW_BASE_FP | ROW_FP_SAVED)
 };
@@ -77,14 +84,16 @@ struct walk {
 	struct module module; /* the last one looked up: it cannot go away while our caller is in it */
 	struct row own; /* the row in use when the table cannot hold it */
 	uintptr_t register_ra; /* x30 of an interrupted function; 0: unknown */
+	uint64_t sought; /* the last row that was not where a hint said, and for which frame */
+	uint32_t sought_at;
 	bool blind; /* this C library cannot tell what is loaded: no guesses either */
 };
 
 enum { STEP_ON, STEP_WHOLE, STEP_NO_CFI, STEP_BAD, STEP_FOREIGN, STEP_DEEP, STEP_OVERFLOW };
 
 struct registers {
-	uint64_t key; /* of the row for pc */
 	uintptr_t pc, sp, fp;
+	uint64_t key_bits; /* pc ^ these is the key of its row */
 };
 
 /* -- memory of the stack -- */
@@ -108,7 +117,7 @@ static inline uintptr_t
 code_address(uintptr_t word)
 {
 #if defined(__aarch64__)
-	return word & ((UINT64_C(1) << ADDRESS_BITS) - 1); /* strips a pointer authentication code */
+	return word & ADDRESS_MASK; /* strips a pointer authentication code */
 #else
 	return word;
 #endif
@@ -163,6 +172,14 @@ row_lookup(struct row *rows, uint32_t mask, uint64_t key)
 	return NULL;
 }
 
+/* The short way looks whether a slot is above sp, not whether it is below the CFA, nor for wrapping around: nobody has a
+ * stack that close to address 0. */
+static inline bool
+near_below(int32_t offset)
+{
+	return offset <= -(int32_t)sizeof(uintptr_t) && offset >= -65536;
+}
+
 static void
 row_fill(struct row *row, uint64_t version, const struct cfi_rule *rule, uint32_t frame)
 {
@@ -171,15 +188,20 @@ row_fill(struct row *row, uint64_t version, const struct cfi_rule *rule, uint32_
 					    [CFI_FP_AT_FP] = ROW_FP_AT_FP,
 					    [CFI_FP_AT_SP] = ROW_FP_AT_SP,
 					    [CFI_FP_LOST] = ROW_FP_LOST };
-	uint64_t flags = (uint64_t)(rule->kind << ROW_KIND_SHIFT) | fp_flags[rule->fp_place] |
-			 (rule->base_is_fp ? ROW_BASE_FP : 0) | (rule->ra_in_register ? ROW_RA_IN_REGISTER : 0);
+	const int32_t ra = rule->ra_in_register ? 0 : rule->ra;
+	/* The short way always loads: something it may load then, if the register is still what it was. */
+	const int32_t fp = rule->fp_place == CFI_FP_SAME ? ra * 8 : rule->fp;
+	uint64_t flags = (uint64_t)(rule->kind << ROW_KIND_SHIFT) | fp_flags[rule->fp_place];
 
+	if (rule->base_is_fp)
+		flags |= ROW_BASE_FP;
+	if (!near_below(fp) || !near_below(ra * 8) || (RA_BELOW_CFA && ra != -1))
+		flags |= ROW_ODD;
 	atomic_store_explicit(&row->place,
-			      flags | (version & 0xffffff) << 8 | (uint64_t)(uint16_t)rule->ra << 32 |
+			      flags | (version & 0xffffff) << 8 | (uint64_t)(uint16_t)ra << 32 |
 				      (uint64_t)(uint16_t)rule->add << 48,
 			      memory_order_release);
-	atomic_store_explicit(&row->offsets, (uint32_t)rule->cfa | (uint64_t)(uint32_t)rule->fp << 32,
-			      memory_order_release);
+	atomic_store_explicit(&row->offsets, (uint32_t)rule->cfa | (uint64_t)(uint32_t)fp << 32, memory_order_release);
 	atomic_store_explicit(&row->frame, frame, memory_order_release);
 }
 
@@ -231,7 +253,7 @@ row_keep(struct walk *w, struct row *rows, uint64_t key, const struct cfi_rule *
 __attribute__((noinline)) static struct row *
 row_decode(struct walk *w, struct row *rows, uint64_t key)
 {
-	const uintptr_t pc = key & ((UINT64_C(1) << ADDRESS_BITS) - 1);
+	const uintptr_t pc = key & ADDRESS_MASK;
 	const bool exact = key & KEY_EXACT;
 	const uintptr_t inside = exact ? pc : pc - 1;
 	const uint32_t generation = (uint32_t)(w->generation_bits >> ADDRESS_BITS);
@@ -308,7 +330,7 @@ step_signal(struct walk *w, struct registers *r)
 	w->register_ra = code_address(load_word(lr_at));
 #endif
 	*r = (struct registers){ .pc = load_word(pc_at), .sp = sp, .fp = load_word(fp_at) };
-	return STEP_ON;
+	return code_possible(r->pc) ? STEP_ON : STEP_BAD;
 }
 
 /* Everything a rule can say, with all checks. */
@@ -326,7 +348,7 @@ step_rule(const struct walk *w, uint64_t place, uint64_t offsets, struct registe
 	/* A function that was interrupted before it made a frame has the CFA of its start. */
 	if (cfa < r->sp + (w->register_ra ? 0 : 1) || cfa > w->high || cfa % STACK_ALIGN != 0)
 		return STEP_BAD;
-	if (place & ROW_RA_IN_REGISTER) {
+	if ((place >> 32 & 0xffff) == 0) {
 		ra = w->register_ra;
 		if (!ra)
 			return STEP_BAD;
@@ -353,9 +375,11 @@ step_rule(const struct walk *w, uint64_t place, uint64_t offsets, struct registe
 __attribute__((noinline)) static int
 step_long(struct walk *w, uint64_t place, uint64_t offsets, struct registers *r)
 {
-	const uint64_t exact_of_caller = KEY_EXACT;
+	uint64_t exact = 0;
 	int step;
 
+	if (w->high == 0)
+		return STEP_FOREIGN;
 	switch (place >> ROW_KIND_SHIFT & 7) {
 	case CFI_END:
 		return STEP_WHOLE;
@@ -364,19 +388,14 @@ step_long(struct walk *w, uint64_t place, uint64_t offsets, struct registers *r)
 		break;
 	case CFI_SIGNAL:
 		step = step_signal(w, r);
-		if (step == STEP_ON) {
-			r->key = r->pc | w->generation_bits | exact_of_caller;
-			w->low = r->sp;
-		}
-		return step;
+		exact = KEY_EXACT;
+		break;
 	default:
 		step = step_rule(w, place, offsets, r);
 	}
-	w->register_ra = 0;
-	if (step == STEP_ON) {
-		r->key = r->pc | w->generation_bits;
-		w->low = r->sp;
-	}
+	if (!exact)
+		w->register_ra = 0;
+	r->key_bits = w->generation_bits | exact;
 	return step;
 }
 
@@ -399,26 +418,25 @@ row_take(const struct row *row, uint64_t key, struct taken *ret)
 	return atomic_load_explicit(&row->place, memory_order_relaxed) == ret->place;
 }
 
-/* The row of key from wherever it can be had. NULL: its frame could not be recorded. */
+/* The row of key from wherever it can be had, and from where no other thread can take it away if that just happened.
+ * NULL: there is none, *ret says why. */
 __attribute__((noinline)) static struct row *
-row_seek(struct walk *w, struct row *rows, uint64_t key, struct taken *ret)
+row_seek(struct walk *w, struct row *rows, uint64_t key, uint32_t depth, int *ret)
 {
-	struct row *row = rows ? row_lookup(rows, rows_mask(w->u), key) : NULL;
+	const uintptr_t pc = (key & ~KEY_EXACT) ^ w->generation_bits;
+	struct row *row = NULL;
 
-	if (row && row_take(row, key, ret))
-		return row;
-	row = row_decode(w, rows, key);
-	if (row && row_take(row, key, ret))
-		return row;
-	if (row) /* already replaced: keep it to ourselves */
-		row = row_decode(w, NULL, key);
-	return row && row_take(row, key, ret) ? row : NULL;
-}
-
-static uint64_t
-hash_add(uint64_t hash, uint32_t frame)
-{
-	return ((hash << 5 | hash >> 59) ^ frame) * UINT64_C(0x9e3779b97f4a7c15);
+	*ret = pc == 0 && !(key & KEY_EXACT) ? STEP_WHOLE : STEP_BAD;
+	if (!code_possible(pc))
+		return NULL;
+	*ret = STEP_OVERFLOW;
+	if (w->sought == key && w->sought_at == depth)
+		return row_decode(w, NULL, key);
+	w->sought = key; /* never 0 */
+	w->sought_at = depth;
+	if (rows)
+		row = row_lookup(rows, rows_mask(w->u), key);
+	return row ? row : row_decode(w, rows, key);
 }
 
 void
@@ -433,19 +451,21 @@ unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *s
 		[STEP_BAD] = { HEAPD_STACK_BAD_FRAME, HEAPD_LOST_BAD_FRAME },
 		[STEP_FOREIGN] = { HEAPD_STACK_FOREIGN, HEAPD_LOST_FOREIGN },
 		[STEP_DEEP] = { HEAPD_STACK_DEEP, HEAPD_LOST_DEEP },
+		[STEP_OVERFLOW] = { HEAPD_STACK_OVERFLOW, HEAPD_LOST_NO_SITE },
 	};
 	struct row *const rows = rows_get(u);
-	struct walk w;
-	char *base;
-	struct row *row, *previous = NULL;
-	uintptr_t sp = start->cfa, fp = start->fp, pc = start->pc;
-	const uintptr_t high = range->high;
+	const bool known = start->cfa >= range->low && start->cfa < range->high;
+	const uintptr_t high = known ? range->high : 0; /* 0: no step is possible, and step_long() says why */
 	const uint64_t generation_bits =
 		(uint64_t)(atomic_load_explicit(&u->generation, memory_order_acquire) & GENERATION_MASK)
 		<< ADDRESS_BITS;
-	uint64_t key = pc | generation_bits, hash = 0;
+	struct walk w;
+	struct row *const base = rows ? rows : &w.own;
+	struct row *row, *previous = NULL;
+	uintptr_t sp = start->cfa, fp = start->fp;
+	uint64_t key = start->pc ^ generation_bits, hash = 0;
 	uint32_t n = 0;
-	int step = STEP_ON;
+	int step;
 
 	w.u = u;
 	w.segment = segment;
@@ -453,78 +473,68 @@ unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *s
 	w.generation_bits = generation_bits;
 	w.module.start = w.module.end = 0;
 	w.register_ra = 0;
+	w.sought = 0;
 	w.blind = false;
 	atomic_store_explicit(&w.own.key, 0, memory_order_relaxed);
+	atomic_store_explicit(&w.own.place, 0, memory_order_relaxed);
 	atomic_store_explicit(&w.own.hint, 0, memory_order_relaxed);
-	base = rows ? (char *)rows : (char *)&w.own;
 	row = rows ? &rows[row_first(key, rows_mask(u))] : &w.own;
-
 	for (;;) {
 		struct taken t;
-		uintptr_t cfa, ra_at, fp_at;
+		uintptr_t cfa, saved, pc;
 
-		if (pc >> ADDRESS_BITS || !row_take(row, key, &t)) {
-			if (pc == 0 && !(key & KEY_EXACT)) {
-				step = STEP_WHOLE;
+		if (unlikely(!row_take(row, key, &t))) {
+			row = row_seek(&w, rows, key, n, &step);
+			if (!row)
 				break;
-			}
-			if (!code_possible(pc)) {
-				step = STEP_BAD;
-				break;
-			}
-			row = row_seek(&w, rows, key, &t);
-			if (!row) {
-				n = 0;
-				step = STEP_OVERFLOW;
-				break;
-			}
 			if (row != &w.own && previous && previous != &w.own)
-				atomic_store_explicit(&previous->hint, (uint32_t)((char *)row - base),
+				atomic_store_explicit(&previous->hint, (uint32_t)((char *)row - (char *)base),
 						      memory_order_relaxed);
+			continue;
 		}
-		if (n == HEAPD_MAX_DEPTH) {
+		if (unlikely(n == HEAPD_MAX_DEPTH)) {
 			step = STEP_DEEP;
 			break;
 		}
 		ret->frames[n] = t.frame;
-		ret->cfas[n++] = 0;
-		hash = hash_add(hash, t.frame);
-		if (n == 1 && (sp < range->low || sp >= high)) {
-			step = STEP_FOREIGN;
-			break;
-		}
-		cfa = (t.place & ROW_BASE_FP ? fp : sp) + (uintptr_t)(int32_t)t.offsets;
-		ra_at = cfa + (uintptr_t)(int64_t)(int16_t)(t.place >> 32) * 8;
-		fp_at = t.place & ROW_FP_SAVED ? cfa + (uintptr_t)((int64_t)t.offsets >> 32) : ra_at;
-		if ((t.place & ROW_LONG) == 0 && cfa > sp && cfa <= high && cfa % STACK_ALIGN == 0 &&
-		    ra_at - sp < cfa - sp && fp_at - sp < cfa - sp) {
-			uintptr_t saved = load_word(fp_at);
+		hash = (hash ^ t.frame) * UINT64_C(0x9e3779b97f4a7c15);
 
-			pc = code_address(load_word(ra_at));
+		cfa = (t.place & ROW_BASE_FP ? fp : sp) + (uintptr_t)(int32_t)t.offsets;
+		saved = cfa + (uintptr_t)((int64_t)t.offsets >> 32);
+		pc = RA_BELOW_CFA ? cfa - sizeof(pc) : cfa + (uintptr_t)(int64_t)(int16_t)(t.place >> 32) * 8;
+		if (likely(((t.place & ROW_LONG) | cfa % STACK_ALIGN) == 0 && cfa > sp && cfa <= high && saved >= sp &&
+			   (RA_BELOW_CFA || pc >= sp))) {
+			key = code_address(load_word(pc)) ^ generation_bits;
+			saved = load_word(saved);
 			fp = t.place & ROW_FP_SAVED ? saved : fp;
 			sp = cfa;
-			key = pc | generation_bits;
 		} else {
 			struct registers r = { .sp = sp, .fp = fp };
 
 			w.low = sp;
 			step = step_long(&w, t.place, t.offsets, &r);
-			if (step != STEP_ON)
+			if (step != STEP_ON) {
+				ret->cfas[n++] = 0;
 				break;
-			pc = r.pc;
+			}
 			sp = r.sp;
 			fp = r.fp;
-			key = r.key;
+			key = r.pc ^ r.key_bits;
+			/* Two registers, please, not one vector that has to be taken apart in every turn. */
+			__asm__("" : "+r"(sp), "+r"(fp));
 		}
-		if (high - sp <= UINT32_MAX)
-			ret->cfas[n - 1] = (uint32_t)(high - sp);
+		ret->cfas[n++] = (uint32_t)(high - sp);
 		previous = row;
-		row = (struct row *)(base + t.hint);
+		row = (struct row *)((char *)base + t.hint);
 	}
-	if (step != STEP_WHOLE && step != STEP_OVERFLOW)
+	if (step == STEP_OVERFLOW)
+		n = 0;
+	else if (step != STEP_WHOLE)
 		segment_lose(segment, ends[step].loss);
+	if (high - start->cfa > UINT32_MAX) /* some do not fit, and a stack like this is hardly used that far */
+		memset(ret->cfas, 0, n * sizeof(ret->cfas[0]));
 	ret->depth = n;
-	ret->flags = step == STEP_OVERFLOW ? HEAPD_STACK_OVERFLOW : step == STEP_WHOLE ? 0 : ends[step].flag;
+	ret->flags = ends[step].flag;
 	ret->hash = hash ^ hash >> 32;
 }
 

@@ -90,22 +90,22 @@ compare(const struct unwind_start *start)
 	}
 }
 
-#define COMPARE_HERE()                                                                                       \
-	do {                                                                                                 \
-		struct unwind_start start = { (uintptr_t)__builtin_return_address(0),                        \
-			                      (uintptr_t)__builtin_dwarf_cfa(),                              \
-			                      *(uintptr_t *)__builtin_frame_address(0) };                    \
-		if (ready && !busy && calls++ % every == 0) {                                                \
-			busy = true;                                                                         \
-			compare(&start);                                                                     \
-			busy = false;                                                                        \
-		}                                                                                            \
+#define COMPARE_HERE()                                                                    \
+	do {                                                                              \
+		struct unwind_start start = { (uintptr_t)__builtin_return_address(0),     \
+					      (uintptr_t)__builtin_dwarf_cfa(),           \
+					      *(uintptr_t *)__builtin_frame_address(0) }; \
+		if (ready && !busy && calls++ % every == 0) {                             \
+			busy = true;                                                      \
+			compare(&start);                                                  \
+			busy = false;                                                     \
+		}                                                                         \
 	} while (0)
 
-#define REAL(name)                                                                                           \
-	static __typeof__(name) *real;                                                                       \
-	if (!real)                                                                                           \
-		*(void **)&real = dlsym(RTLD_NEXT, #name)
+#define REAL(name)                     \
+	static __typeof__(name) *real; \
+	if (!real)                     \
+	*(void **)&real = dlsym(RTLD_NEXT, #name)
 
 __attribute__((visibility("default"), noinline)) void *
 malloc(size_t size)

@@ -1,0 +1,20 @@
+# What a stack costs, and whether it is right: the unwinder against libunwind. Without libunwind there is nothing to
+# compare with.
+find_library(LIBUNWIND unwind)
+find_path(LIBUNWIND_INCLUDE libunwind.h)
+if(LIBUNWIND AND LIBUNWIND_INCLUDE)
+	set(walk unwind cfi modules frames pages thread)
+	list(TRANSFORM walk PREPEND ${PROJECT_SOURCE_DIR}/sampler/)
+	list(TRANSFORM walk APPEND .c)
+	add_executable(unwind_bench unwind_bench.c ${walk})
+	add_library(unwind_compare MODULE unwind_compare.c ${walk})
+	set_target_properties(unwind_compare PROPERTIES PREFIX "" C_VISIBILITY_PRESET hidden)
+	foreach(program unwind_bench unwind_compare)
+		target_include_directories(${program} PRIVATE ${PROJECT_SOURCE_DIR}/sampler ${PROJECT_SOURCE_DIR}/proto
+			${PROJECT_SOURCE_DIR}/tests ${LIBUNWIND_INCLUDE})
+		target_compile_options(${program} PRIVATE -O2)
+		target_link_libraries(${program} PRIVATE ${LIBUNWIND} ${CMAKE_DL_LIBS})
+	endforeach()
+	target_compile_options(unwind_compare PRIVATE -fno-omit-frame-pointer)
+	target_link_options(unwind_compare PRIVATE -Wl,-z,now)
+endif()
