@@ -143,12 +143,12 @@ class Running:
 			raise Failure(f"{' '.join(map(str, self.command))[:300]} still runs after {seconds} s: {clip(self.errors)}") from None
 		return Result(self.command, code, self.read(self.out_path), self.read(self.err_path))
 
-	def signal(self, number):
+	def send(self, number):
 		self.process.send_signal(number)
 
 	def stop(self, number=signal.SIGTERM, seconds=SECONDS):
 		if self.alive():
-			self.signal(number)
+			self.send(number)
 		return self.wait(seconds)
 
 	def close_stdin(self):

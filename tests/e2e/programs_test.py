@@ -22,6 +22,8 @@ def same(place, command, period="4k", env=None, input=None, code=0, stderr=True,
 	check_eq(plain.out, under.out, f"stdout of {command[0]}")
 	if stderr:
 		check_eq(plain.errors, under.errors, f"stderr of {command[0]}")
+	for name in os.listdir(place.shm):
+		shutil.rmtree(os.path.join(place.shm, name))
 	third = once([], place.preload(parse(period)))
 	check_eq((plain.code, plain.out), (third.code, third.out), f"exit code and stdout of {command[0]} with only the sampler")
 	found = {}

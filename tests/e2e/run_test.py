@@ -320,9 +320,19 @@ def a_process_that_takes_no_sample_leaves_no_file(place):
 
 
 @test
-def nothing_is_left_after_a_run(place):
-	place.heapd("run", "--quiet", "--period", "1", "--", place.compile("leaky.c"), "10").good()
-	check_eq([], [os.path.join(d, f) for d, ds, fs in os.walk(place.shm) for f in ds + fs], "what lies in HEAPD_DIR")
+def the_last_profile_of_a_run_stays_readable(place):
+	place.heapd("run", "--quiet", "--period", "1", "--", place.compile("leaky.c"), "11").good()
+	check_eq(11 * 4096, place.fetch("leaky").cumulative()["keep_blob"], "bytes of keep_blob")
+	check_match(r"keep_blob", place.heapd("top", "leaky").good().text, "heapd top")
+
+
+@test
+def runs_do_not_pile_up(place):
+	place.heapd("run", "--quiet", "--period", str(1 << 40), "--", "true").good()
+	check_eq([], os.listdir(place.shm), "what a run without samples leaves")
+	for _ in range(12):
+		place.heapd("run", "--quiet", "--period", "1", "--", "true").good()
+	check(1 <= len(place.segments()) <= 9, "only the last few runs stay", os.listdir(place.shm))
 
 
 @test

@@ -96,9 +96,9 @@ server {{ listen 127.0.0.1:{port}; root {root}; location /x {{ return 200 "some 
 			# Master and workers, each with a profile of its own.
 			check(len([t for t in server.targets() if t["name"] == "nginx"]) >= 3, "three processes", server.targets())
 			check_service(server, "nginx", r"^ngx_", 0.9)
-		running.signal(signal.SIGHUP)          # new workers, the old ones end
+		running.send(signal.SIGHUP)          # new workers, the old ones end
 		wait_until(lambda: web.get("/x?after").text == "some after\n", "nginx answers after a reload", running=running)
-		running.signal(signal.SIGQUIT)
+		running.send(signal.SIGQUIT)
 		answers.append(([(r.status, r.body) for r in got], running.wait().code))
 	check_eq(answers[0], answers[1], "what nginx answered, and its exit code")
 
@@ -147,7 +147,7 @@ drop table t;
 			# A backend of each connection and the helpers, all forked from one.
 			check(len(server.targets()) >= 4, "postgres's processes are targets", [t["name"] for t in server.targets()])
 			check_service(server, "postgres", r"^(AllocSetAlloc|AllocSetContextCreate|MemoryContextAlloc|palloc|PostmasterMain|PostgresMain|AllocSet)", 0.5)
-		running.signal(signal.SIGINT)          # fast shutdown
+		running.send(signal.SIGINT)          # fast shutdown
 		answers.append((r.code, r.text, r.errors, running.wait().code))
 	check_eq(answers[0], answers[1], "what postgres answered, and its exit code")
 
@@ -175,7 +175,7 @@ def memcached(place):
 		if under:
 			p = check_service(server, "memcached", r"^(memcached\+0x|event_base_loop|libevent)", 0.3)
 			check_eq("memcached", os.path.basename(p.mappings[0].file), "the main program")
-		running.signal(signal.SIGINT)
+		running.send(signal.SIGINT)
 		answers.append((got, running.wait().code))
 	check_eq(answers[0], answers[1], "what memcached answered, and its exit code")
 
