@@ -339,7 +339,9 @@ add_frame(struct builder *b, const struct profile_source *source, const uint32_t
 static int
 add_placeholder(struct builder *b, bool overflow, uint32_t *ret)
 {
-	struct location_key key = { .elf_address = overflow ? 1 : 2, .mapping = HEAPD_NONE, .exact = true, .n_lines = 1 };
+	struct location_key key = {
+		.elf_address = overflow ? 1 : 2, .mapping = HEAPD_NONE, .exact = true, .n_lines = 1
+	};
 	const char *name = overflow ? "[overflow]" : "[unknown]";
 
 	if (add_line(b, &(struct symbol_line){ .name = name, .system_name = name, .file = "" }) < 0)

@@ -5,3 +5,9 @@ target_link_libraries(fake-segment PUBLIC m)
 
 daemon_test(reader room-target fake-segment)
 daemon_test(targets room-target fake-segment)
+
+add_library(pprof-check STATIC ${CMAKE_CURRENT_SOURCE_DIR}/pprof_check.c)
+target_include_directories(pprof-check PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(pprof-check PUBLIC profile-proto room-base)
+add_executable(pprof_check ${CMAKE_CURRENT_SOURCE_DIR}/pprof_check_file.c)
+target_link_libraries(pprof_check PRIVATE pprof-check)
