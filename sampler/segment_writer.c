@@ -317,16 +317,18 @@ checksum(const struct heapd_header *h)
 	return sum;
 }
 
-/* The layout that the host's file size limit allows; ftruncate beyond it would not fail but kill. */
+/* The layout that the host's limits allow. ftruncate beyond the file size would not fail but kill; and of a limited
+ * address space a guest may not take so much that the host's own malloc fails. */
 static uint64_t
 fit_layout(struct heapd_section *sections, unsigned *scale)
 {
-	struct rlimit limit;
+	struct rlimit file, space;
 	uint64_t size;
 
-	if (syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &limit) != 0)
+	if (syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &file) != 0 ||
+	    syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &space) != 0)
 		return 0;
-	while ((size = lay_out(sections, *scale)) > limit.rlim_cur) {
+	while ((size = lay_out(sections, *scale)) > file.rlim_cur || size > space.rlim_cur / 8) {
 		if (++*scale > SCALE_MAX)
 			return 0;
 	}

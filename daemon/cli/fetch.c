@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -44,13 +43,13 @@ static const struct option fetch_table[] = {
 	{ 0 },
 };
 
-/* A path, or a file of that name here; otherwise it names a target. */
+/* A path or the name of a segment file; otherwise it names a target, although the program may lie right here. */
 static bool
 is_file(const char *what)
 {
-	struct stat st;
+	size_t length = strlen(what), suffix = sizeof(HEAPD_SEGMENT_SUFFIX) - 1;
 
-	return strchr(what, '/') || (stat(what, &st) == 0 && S_ISREG(st.st_mode));
+	return strchr(what, '/') || (length > suffix && strcmp(what + length - suffix, HEAPD_SEGMENT_SUFFIX) == 0);
 }
 
 static int
