@@ -274,23 +274,38 @@ is_clone_of(const char *symbol, const char *name)
 	return strncmp(symbol, name, n) == 0 && (symbol[n] == '\0' || symbol[n] == '.');
 }
 
-/* The outermost function has a symbol too. It is the better name where it adds the compiler's suffix (.part.0), and
- * where DWARF has no linkage name although the linker saw one (static C++ functions); but identical functions are
- * folded into one, so it must agree with what DWARF says. */
-static const char *
-outermost_name(const struct dwarf_line *line, const char *symbol, uint64_t symbol_start)
+/* malloc for __libc_malloc: the C library defines under a private name what everybody calls by another. */
+static bool
+is_public_alias(const char *symbol, const char *name)
+{
+	size_t length = strlen(symbol), whole = strlen(name);
+
+	return *symbol != '_' && whole > length && name[0] == '_' && name[whole - length - 1] == '_' &&
+	       strcmp(name + whole - length, symbol) == 0;
+}
+
+/* The outermost function has a symbol too. It is the better name where it adds the compiler's suffix (.part.0), where it
+ * is the one that callers use, and where DWARF has no linkage name although the linker saw one (static C++ functions); but
+ * identical functions are folded into one, so it must agree with what DWARF says. */
+static void
+name_outermost(const struct dwarf_line *line, const char *symbol, uint64_t symbol_start, struct debuginfo_line *ret)
 {
 	const char *known = line->linkage_name ? line->linkage_name : line->name;
 	char readable[WIRE_STRING_MAX];
 
-	if (!symbol || !known)
-		return symbol;
-	if (is_clone_of(symbol, known))
-		return symbol;
-	if (!line->linkage_name && symbol_start == line->entry && demangle_name(symbol, readable, sizeof(readable)) &&
-	    strstr(readable, line->name))
-		return symbol;
-	return known;
+	if (!symbol)
+		return;
+	if (!known || is_clone_of(symbol, known)) {
+		ret->system_name = symbol;
+	} else if (line->linkage_name || symbol_start != line->entry) {
+		return;
+	} else if (is_public_alias(symbol, known)) {
+		ret->system_name = ret->source_name = symbol;
+	} else if (demangle_name(symbol, readable, sizeof(readable)) && strstr(readable, known)) {
+		ret->system_name = symbol;
+	}
+	if (!known)
+		ret->source_name = symbol;
 }
 
 size_t
@@ -299,7 +314,7 @@ debuginfo_find(struct debuginfo *d, uint64_t address, struct debuginfo_line *lin
 	struct dwarf_line found[WIRE_LINES_MAX] = { 0 };
 	uint64_t start = 0;
 	const char *symbol;
-	size_t n = 0, kept = 0;
+	size_t n = 0;
 
 	if (!ranges_find(&d->code, address))
 		return 0;
@@ -311,17 +326,16 @@ debuginfo_find(struct debuginfo *d, uint64_t address, struct debuginfo_line *lin
 		n = symbol ? 1 : 0;
 	}
 	for (size_t i = 0; i < n; i++) {
-		const char *system = found[i].linkage_name ? found[i].linkage_name : found[i].name;
+		const struct dwarf_line *line = &found[i];
+		const char *system = line->linkage_name ? line->linkage_name : line->name;
 
-		if (i == n - 1)
-			system = outermost_name(&found[i], symbol, start);
-		if (!system)
-			system = "(unnamed)";
-		lines[kept++] = (struct debuginfo_line){ .system_name = system,
-							 .source_name = found[i].name ? found[i].name : system,
-							 .file = found[i].file,
-							 .line = found[i].line,
-							 .start_line = found[i].start_line };
+		lines[i] = (struct debuginfo_line){ .system_name = system ? system : "(unnamed)",
+						    .source_name = line->name ? line->name : "(unnamed)",
+						    .file = line->file,
+						    .line = line->line,
+						    .start_line = line->start_line };
 	}
-	return kept;
+	if (n > 0)
+		name_outermost(&found[n - 1], symbol, start, &lines[n - 1]);
+	return n;
 }

@@ -376,7 +376,9 @@ whole_path(struct dwarf_names *d, struct unit *unit, const char *file)
 	if (file[0] == '/')
 		return file;
 	directory = dwarf_formstring(dwarf_attr(&unit->die, DW_AT_comp_dir, &attribute));
-	directory = directory ? join(d, directory, "/", file) : NULL;
+	if (!directory || directory[0] != '/') /* made relative on purpose, for reproducible builds */
+		return file;
+	directory = join(d, directory, "/", file);
 	return directory ? directory : file;
 }
 

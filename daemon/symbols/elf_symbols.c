@@ -29,7 +29,16 @@ struct elf_symbols {
 	Dwfl *dwfl; /* holds the decompressed .gnu_debugdata; NULL if there was none */
 };
 
-static const Dwfl_Callbacks no_files; /* the worker opens nothing by name */
+/* The worker opens nothing by name. */
+static int
+find_no_debuginfo(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *file,
+		  const char *debuglink, GElf_Word crc, char **ret)
+{
+	(void)module, (void)data, (void)name, (void)base, (void)file, (void)debuglink, (void)crc, (void)ret;
+	return -1;
+}
+
+static const Dwfl_Callbacks no_files = { .find_debuginfo = find_no_debuginfo };
 
 struct elf_symbols *
 elf_symbols_new(const struct ranges *code)

@@ -9,8 +9,11 @@
 
 #include "target_files.h"
 
-#define MS_PER_CHUNK 1000 /* the worker reads tables at 50 MB/s or more, from a cold disk too */
-#define CHUNK ((off_t)64 << 20)
+/* More time for a bigger file. A 480 MB library took 3 s of processor time for 1000 addresses all over it; a machine that
+ * is short of memory needs the rest. */
+#define MS_PER_CHUNK 1000
+#define CHUNK ((off_t)16 << 20)
+#define GROWTH_MAX_MS 60000
 #define TRIED_MAX 16
 
 struct file {
@@ -106,10 +109,11 @@ static int
 offer(struct search *s, enum wire_type type, struct file *f, uint32_t flags, enum wire_status *ret_status)
 {
 	const struct snapshot_module *m = s->place->module;
+	int64_t growth = f->status.st_size / CHUNK * MS_PER_CHUNK;
 	struct wire_answer answer;
 	int r;
 
-	*s->deadline_ms += f->status.st_size / CHUNK * MS_PER_CHUNK;
+	*s->deadline_ms += growth < GROWTH_MAX_MS ? growth : GROWTH_MAX_MS;
 	r = worker_link_file(s->link, type, f->fd, flags, m->build_id, type == WIRE_OPEN ? m->build_id_length : 0,
 			     *s->deadline_ms, &answer);
 	close(f->fd);

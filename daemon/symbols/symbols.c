@@ -25,6 +25,8 @@
 
 #define TIMEOUT_MS 5000
 #define RETRY_MS 60000
+#define WORKERS_LOST_MAX \
+	4 /* in one call; a target that brings more bad files than that waits a minute for the others */
 #define PERFMAPS_MAX 16
 #define PERFMAPS_BYTES_MAX ((size_t)256 << 20)
 
@@ -319,6 +321,8 @@ reason_text(int r)
 		return "reading it crashed the worker";
 	case -EPROTO:
 		return "the worker answered nonsense";
+	case -EDQUOT:
+		return "too many other files of this target went wrong";
 	}
 	return strerror(-r);
 }

@@ -1,7 +1,7 @@
 /* symbols_inline.c - functions inlined into each other, at lines that carry a mark.
  *
- * Prints the address of each mark it passes, as the return address of a call made there, and then waits for its input to
- * end. symbols_test looks for the marks in this file to know the lines.
+ * Prints the address of each mark it passes, as the return address of a call made there, then "ready", and waits for its
+ * input to end. symbols_test looks for the marks in this file to know the lines.
  */
 #include <inttypes.h>
 #include <stdint.h>
@@ -57,6 +57,7 @@ main(void)
 	outer();
 	symbols_plain();
 	header_inline(mark);
+	puts("ready");
 	fflush(stdout);
 	while (read(0, &byte, 1) > 0)
 		;

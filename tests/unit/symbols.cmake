@@ -9,5 +9,6 @@ foreach(name symbols)
 	target_compile_definitions(${name}_test PRIVATE
 		SYMBOLS_WORKER="$<TARGET_FILE:symbol_worker>"
 		SYMBOLS_SOURCES="${PROJECT_SOURCE_DIR}/tests/targets"
-		SYMBOLS_CC="${CMAKE_C_COMPILER}")
+		SYMBOLS_CC="${CMAKE_C_COMPILER}"
+		SYMBOLS_CXX="c++")
 endforeach()

@@ -88,16 +88,20 @@ subject_free(struct subject *s)
 	free(s);
 }
 
-/* Lines "NAME HEX" until the output stops for now: the program flushes once, when it is done. */
+/* Lines "NAME HEX" until the line "ready". */
 static void
 read_marks(struct subject *s, int output)
 {
-	char text[4096], *save = NULL;
-	ssize_t n = read(output, text, sizeof(text) - 1);
+	char text[4096] = "", *save = NULL;
+	size_t size = 0;
 
-	if (n <= 0)
-		die("read the program's marks");
-	text[n] = '\0';
+	while (!strstr(text, "ready\n")) {
+		ssize_t n = read(output, text + size, sizeof(text) - 1 - size);
+		if (n <= 0)
+			die("read the program's marks");
+		size += (size_t)n;
+		text[size] = '\0';
+	}
 	for (char *line = strtok_r(text, "\n", &save); line && s->n_marks < SUBJECT_MARKS;
 	     line = strtok_r(NULL, "\n", &save))
 		if (sscanf(line, "%63s %" SCNx64, s->marks[s->n_marks].name, &s->marks[s->n_marks].address) == 2)
@@ -126,8 +130,9 @@ read_place(struct subject *s)
 	fclose(maps);
 }
 
+/* The build-id, and whether addresses in the file count from where it is loaded or from 0. */
 static void
-read_build_id(struct subject *s)
+read_program(struct subject *s)
 {
 	int fd = open(s->program, O_RDONLY | O_CLOEXEC);
 	const void *bits;
@@ -141,6 +146,9 @@ read_build_id(struct subject *s)
 		memcpy(s->module.build_id, bits, (size_t)n);
 		s->module.build_id_length = (uint32_t)n;
 	}
+	s->module.bias = elf && elf64_getehdr(elf)->e_type == ET_EXEC ? 0 : s->module.start;
+	for (size_t i = 0; i < s->n_marks; i++)
+		s->marks[i].address += s->module.start - s->module.bias;
 	elf_end(elf);
 	close(fd);
 }
@@ -165,8 +173,7 @@ subject_start(struct subject *s)
 	read_marks(s, out[0]);
 	close(out[0]);
 	read_place(s);
-	read_build_id(s);
-	s->module.bias = s->module.start;
+	read_program(s);
 	s->module.path = s->path;
 	s->module.main = true;
 	s->module.present = true;
