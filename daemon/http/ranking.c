@@ -9,6 +9,7 @@
 static bool
 is_plumbing(const char *function)
 {
+	static const char *const names[] = { "malloc", "calloc", "realloc" }; /* inlined forwarders, as in the loader */
 	static const char *const prefixes[] = {
 		"operator new",
 		"__gnu_cxx::new_allocator<",
@@ -23,6 +24,9 @@ is_plumbing(const char *function)
 		"__rg_alloc",
 	};
 
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(function, names[i]) == 0)
+			return true;
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (strncmp(function, prefixes[i], strlen(prefixes[i])) == 0)
 			return true;

@@ -1,0 +1,11 @@
+# The parts of base that the command line stands on, and the room http over real sockets.
+foreach(name text json number options)
+	daemon_test(${name} room-base)
+endforeach()
+daemon_test(request room-http)
+daemon_test(cache room-http)
+daemon_test(guard room-http)
+daemon_test(ranking room-http)
+daemon_test(program room-cli)
+daemon_test(manual room-cli)
+target_compile_definitions(manual_test PRIVATE MANUAL="${PROJECT_SOURCE_DIR}/deploy/heapd.1")
