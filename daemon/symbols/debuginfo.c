@@ -128,6 +128,8 @@ debuginfo_open(int fd, uint32_t flags, const uint8_t *build_id, size_t build_id_
 	}
 	d->symbols = elf_symbols_new(&d->code);
 	status = d->symbols && find_code(d) == 0 ? WIRE_OK : WIRE_NO_MEMORY;
+	if (status == WIRE_OK && d->code.n == 0)
+		status = WIRE_NOT_ELF; /* cut off: nothing that was in a stack is without code */
 	if (status == WIRE_OK)
 		status = add_names(d, &d->module);
 out:

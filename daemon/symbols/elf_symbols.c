@@ -210,7 +210,8 @@ compare(const void *left, const void *right)
 static void
 build_index(struct elf_symbols *s)
 {
-	qsort(s->items, s->n, sizeof(*s->items), compare);
+	if (s->n > 1)
+		qsort(s->items, s->n, sizeof(*s->items), compare);
 	ranges_done(&s->index);
 	for (size_t i = 0, next; i < s->n; i = next) {
 		const struct elf_symbol *symbol = &s->items[i];

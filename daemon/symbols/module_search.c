@@ -143,7 +143,7 @@ open_module(struct search *s, uint32_t flags)
 
 		if (r == -ERANGE)
 			return s->result;
-		if (r == -ESTALE)
+		if (r == -ESTALE || r == -EINVAL || r == -EFBIG)
 			s->result = r;
 		if (r < 0)
 			continue;

@@ -23,6 +23,8 @@ struct module_place { /* all borrowed */
  *   -ENOENT    no file
  *   -ESTALE    only files of other builds: it was replaced
  *   -ENOEXEC   not an ELF file, or a damaged one
+ *   -EINVAL    not a regular file, or empty
+ *   -EFBIG     more than TARGET_FILE_MAX
  *   -ENOMEM    too big for the worker
  *   or as worker_link_file, after which the worker is gone */
 int module_search(struct worker_link *link, const struct module_place *place, uint32_t flags, int64_t *deadline_ms);

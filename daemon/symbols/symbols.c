@@ -313,6 +313,8 @@ reason_text(int r)
 		return "there is no such file any more";
 	case -ESTALE:
 		return "the file was replaced by another build";
+	case -EINVAL:
+		return "not a regular file, or empty";
 	case -ENOEXEC:
 		return "not a sound ELF file";
 	case -ETIMEDOUT:
