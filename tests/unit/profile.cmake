@@ -11,3 +11,8 @@ target_include_directories(pprof-check PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(pprof-check PUBLIC profile-proto room-base)
 add_executable(pprof_check ${CMAKE_CURRENT_SOURCE_DIR}/pprof_check_file.c)
 target_link_libraries(pprof_check PRIVATE pprof-check)
+
+add_library(fake-snapshot STATIC ${CMAKE_CURRENT_SOURCE_DIR}/fake_snapshot.c)
+target_link_libraries(fake-snapshot PUBLIC fake-segment room-target)
+daemon_test(snapshot fake-snapshot)
+daemon_test(profile fake-snapshot)
