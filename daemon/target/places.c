@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define PATTERNS_MAX 64
+#define RUNS "/run-*" /* in each of them: the directories of single runs */
 #define PLACES_MAX 4096 /* users with segments on one machine; more is somebody making directories to annoy us */
 
 struct watched {
@@ -40,12 +41,26 @@ struct places {
 static int
 add_pattern(struct places *p, const char *format, const char *argument)
 {
-	if (p->n_patterns == PATTERNS_MAX)
+	char **pattern = &p->patterns[p->n_patterns];
+
+	if (p->n_patterns + 2 > PATTERNS_MAX)
 		return -E2BIG;
-	if (asprintf(&p->patterns[p->n_patterns], format, argument) < 0)
+	if (asprintf(&pattern[0], format, argument) < 0)
+		return -ENOMEM;
+	p->n_patterns++;
+	if (asprintf(&pattern[1], "%s" RUNS, pattern[0]) < 0)
 		return -ENOMEM;
 	p->n_patterns++;
 	return 0;
+}
+
+/* Where the part begins that add_pattern() appended, or the end of the path. */
+static const char *
+runs_part(const char *path)
+{
+	size_t length = strlen(path), part = strlen(RUNS);
+
+	return length >= part && strcmp(path + length - part, RUNS) == 0 ? path + length - part : path + length;
 }
 
 static int
@@ -114,18 +129,20 @@ places_free(struct places *p)
 static bool
 has_wildcard(const struct places *p, const char *path)
 {
-	return !p->follow && strchr(path, '*') != NULL; /* a name the user gave is no pattern */
+	/* A name the user gave is no pattern. */
+	return strchr(p->follow ? runs_part(path) : path, '*') != NULL;
 }
 
 /* Paths that a pattern means and that exist. 0, and *ret to be released with globfree, or -errno. */
 static int
 expand(const struct places *p, const char *pattern, glob_t *ret)
 {
+	const char *runs = runs_part(pattern);
 	char literal[2 * PATH_MAX], *to = literal;
 	int r;
 
 	for (const char *c = pattern; *c && to < literal + sizeof(literal) - 2; c++) {
-		if (strchr(p->follow ? "*?[]\\" : "?[]\\", *c))
+		if (strchr(p->follow && c < runs ? "*?[]\\" : "?[]\\", *c))
 			*to++ = '\\';
 		*to++ = *c;
 	}
@@ -153,7 +170,8 @@ watch_parents(struct places *p, const char *pattern)
 		if (expand(p, parent, &found) < 0)
 			continue;
 		for (size_t i = 0; i < found.gl_pathc; i++) {
-			if (inotify_add_watch(p->fd, found.gl_pathv[i], IN_CREATE | IN_MOVED_TO | IN_ONLYDIR) >= 0)
+			if (inotify_add_watch(p->fd, found.gl_pathv[i],
+					      IN_CREATE | IN_MOVED_TO | IN_ONLYDIR | IN_MASK_ADD) >= 0)
 				done |= !has_wildcard(p, parent);
 		}
 		globfree(&found);
@@ -244,7 +262,8 @@ note_event(struct places *p, const struct inotify_event *event)
 		if (p->places[i].watch != event->wd)
 			continue;
 		p->places[i].place.changed = true;
-		p->outdated |= (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) != 0;
+		/* A directory in it is one of a run. */
+		p->outdated |= (event->mask & (IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) != 0;
 		return;
 	}
 	/* A parent: only a new directory matters. */
