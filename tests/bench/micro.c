@@ -6,7 +6,7 @@
  *   micro varied OPERATIONS             pair under 60 frames, one of 4,096 stacks, changed every 8 operations
  *   micro realloc OPERATIONS            a block that doubles from 16 B to 64 KiB
  *   micro stack OPERATIONS DEPTH        pair under DEPTH frames
- *   micro memory BLOCKS                 keep BLOCKS of 64 B, print what memory is private before and after
+ *   micro memory BLOCKS                 keep BLOCKS of 64 B, print the bytes of private memory and of the segment
  *
  * Prints nanoseconds an operation of one thread: CPU time, which other programs on the machine disturb little, and wall
  * time, in which waiting shows.
@@ -138,18 +138,21 @@ descend(unsigned depth, uint64_t path, uint64_t n)
 	__asm__ volatile("");
 }
 
-/* `depth` frames from the loop to here; main and what starts it come on top. */
-static void
+/* `depth` frames in all, with pair(), main and the three that start it: at least those five. */
+static inline __attribute__((always_inline)) void
 run_deep(uint64_t n, unsigned depth)
 {
-	descend(depth, 0x5555555555555555, n);
+	if (depth <= 5)
+		pair(n);
+	else
+		descend(depth - 5, 0x5555555555555555, n);
 }
 
-static void
+static inline __attribute__((always_inline)) void
 run_varied(uint64_t n, uint64_t *random)
 {
 	for (uint64_t i = 0; i < n; i += 8)
-		descend(60, random_next(random) & 4095, 8);
+		descend(55, random_next(random) & 4095, 8);
 }
 
 static ALONE void
@@ -168,26 +171,30 @@ run_realloc(uint64_t n)
 	}
 }
 
-static uint64_t
-private_bytes(void)
+/* What of this process's memory nobody shares, and apart from it what a segment (a shared mapping that only we have, and so
+ * "private" to the kernel) takes. */
+static void
+print_memory(void)
 {
-	char line[256];
-	FILE *f = fopen("/proc/self/smaps_rollup", "r");
-	uint64_t kib, sum = 0;
+	char line[4096];
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long kib, sum[2] = { 0, 0 };
+	bool segment = false;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Private_%*[^:]: %lu kB", &kib) == 1)
-			sum += kib * 1024;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strchr("0123456789abcdef", line[0]))
+			segment = strstr(line, ".heapd") != NULL;
+		else if (sscanf(line, "Private_%*[^:]: %lu kB", &kib) == 1)
+			sum[segment] += kib * 1024;
+	}
 	if (f)
 		fclose(f);
-	return sum;
+	printf("%lu %lu\n", sum[0], sum[1]);
 }
 
-/* Leaves through exit, so that the segment that is left behind still shows the blocks as live. */
 static void
 run_memory(uint64_t n)
 {
-	uint64_t before = private_bytes();
 	void *last = NULL;
 
 	for (uint64_t i = 0; i < n; i++) {
@@ -197,7 +204,7 @@ run_memory(uint64_t n)
 		last = p;
 	}
 	USE(last);
-	printf("before %lu after %lu\n", before, private_bytes());
+	print_memory();
 }
 
 int
@@ -217,6 +224,12 @@ main(int argc, char **argv)
 	}
 	if (strcmp(what, "set") == 0)
 		fill_set(&random);
+	if (strcmp(what, "stack") == 0) {
+		/* Everybody's caches warm; and tcmalloc looks at its sample parameter for the first time after 16 MiB. */
+		for (int i = 0; i < 2000; i++)
+			free(malloc(16384));
+		run_deep(n / 10, (unsigned)extra);
+	}
 	wall = now_ns(CLOCK_MONOTONIC);
 	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
 	if (strcmp(what, "pair") == 0)

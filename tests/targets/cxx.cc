@@ -35,12 +35,13 @@ not_a_constant(size_t n)
 	return n + zero;
 }
 
-/* new must throw, nothrow new must not; neither counts. */
+/* new must throw, nothrow new must not; neither counts, but the exception is a block for as long as it lives. */
 SITE(new_fails)
 SITE_CODE(new_fails) static void new_fails()
 {
 	bool thrown = false;
 
+	site_new_fails.alloc_unknown = true;
 	try {
 		truth_made(&site_new_fails, ::operator new(not_a_constant(PTRDIFF_MAX)), PTRDIFF_MAX);
 	} catch (const std::bad_alloc &) {
