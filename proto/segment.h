@@ -115,7 +115,7 @@ struct heapd_header {
 	uint32_t uid;                   /* effective, at creation */
 	uint64_t start_time;            /* field 22 of /proc/PID/stat: ticks of 1/sysconf(_SC_CLK_TCK) s after boot; 0 unknown */
 	uint64_t random;                /* as in the file name; tells two lives of one pid apart */
-	char name[64];                  /* NUL-terminated; HEAPD_NAME, else the program's base name */
+	char name[64];                  /* NUL-terminated; HEAPD_NAME, else the base name it was started by */
 	struct heapd_clock clock_start;
 	uint32_t cmdline_length;        /* bytes of cmdline in use */
 	char cmdline[1024];             /* as in /proc/PID/cmdline: arguments end with NUL; cut if longer */

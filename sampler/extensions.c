@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "patch.h"
 #include "real.h"
@@ -23,53 +24,54 @@ typedef uintptr_t word; /* any integer or pointer argument */
 
 #define TCMALLOC(SHAPE)                                                                                                \
 	SHAPE(SIZE, tc_malloc)                                                                                         \
-	SHAPE(COUNT, tc_calloc) SHAPE(RESIZE, tc_realloc) SHAPE(X_SIZE, tc_memalign) SHAPE(                            \
-		MEMALIGN, tc_posix_memalign) SHAPE(SIZE, tc_valloc) SHAPE(SIZE, tc_pvalloc) SHAPE(SIZE, tc_new)        \
-		SHAPE(SIZE_2, tc_new_nothrow) SHAPE(SIZE, tc_newarray) SHAPE(SIZE_2, tc_newarray_nothrow) SHAPE(       \
-			SIZE_2, tc_new_aligned) SHAPE(SIZE_3, tc_new_aligned_nothrow)                                  \
-			SHAPE(SIZE_2, tc_newarray_aligned) SHAPE(SIZE_3, tc_newarray_aligned_nothrow) SHAPE(           \
-				FREE, tc_free) SHAPE(FREE_2, tc_free_sized) SHAPE(FREE, tc_cfree)                      \
-				SHAPE(FREE, tc_delete) SHAPE(FREE_2, tc_delete_sized) SHAPE(FREE_2, tc_delete_nothrow) \
-					SHAPE(FREE, tc_deletearray) SHAPE(FREE_2, tc_deletearray_sized)                \
-						SHAPE(FREE_2, tc_deletearray_nothrow) SHAPE(FREE_2, tc_delete_aligned) \
-							SHAPE(FREE_3, tc_delete_sized_aligned) SHAPE(                  \
-								FREE_3, tc_delete_aligned_nothrow)                     \
+	SHAPE(COUNT, tc_calloc)                                                                                        \
+	SHAPE(RESIZE, tc_realloc) SHAPE(X_SIZE, tc_memalign) SHAPE(MEMALIGN, tc_posix_memalign) SHAPE(SIZE, tc_valloc) \
+		SHAPE(SIZE, tc_pvalloc) SHAPE(SIZE, tc_new) SHAPE(SIZE_2, tc_new_nothrow) SHAPE(                       \
+			SIZE, tc_newarray) SHAPE(SIZE_2, tc_newarray_nothrow) SHAPE(SIZE_2, tc_new_aligned)            \
+			SHAPE(SIZE_3, tc_new_aligned_nothrow) SHAPE(SIZE_2, tc_newarray_aligned) SHAPE(                \
+				SIZE_3, tc_newarray_aligned_nothrow) SHAPE(FREE, tc_free) SHAPE(FREE_2, tc_free_sized) \
+				SHAPE(FREE, tc_cfree) SHAPE(FREE, tc_delete) SHAPE(FREE_2, tc_delete_sized)            \
+					SHAPE(FREE_2, tc_delete_nothrow) SHAPE(FREE, tc_deletearray) SHAPE(            \
+						FREE_2, tc_deletearray_sized) SHAPE(FREE_2, tc_deletearray_nothrow)    \
+						SHAPE(FREE_2, tc_delete_aligned) SHAPE(FREE_3,                         \
+										       tc_delete_sized_aligned)        \
+							SHAPE(FREE_3, tc_delete_aligned_nothrow)                       \
 								SHAPE(FREE_2, tc_deletearray_aligned) SHAPE(           \
 									FREE_3, tc_deletearray_sized_aligned)          \
 									SHAPE(FREE_3, tc_deletearray_aligned_nothrow)
 
-#define MIMALLOC(SHAPE)                                                                                               \
-	SHAPE(SIZE, mi_malloc)                                                                                        \
-	SHAPE(SIZE, mi_malloc_small) SHAPE(SIZE, mi_zalloc) SHAPE(SIZE, mi_zalloc_small) SHAPE(COUNT, mi_calloc)      \
-		SHAPE(COUNT, mi_mallocn) SHAPE(SIZE_2, mi_malloc_aligned) SHAPE(SIZE_3, mi_malloc_aligned_at) SHAPE(  \
-			SIZE_2, mi_zalloc_aligned) SHAPE(SIZE_3, mi_zalloc_aligned_at)                                \
-			SHAPE(COUNT_2, mi_calloc_aligned) SHAPE(X_SIZE, mi_memalign) SHAPE(                           \
-				X_SIZE, mi_aligned_alloc) SHAPE(MEMALIGN, mi_posix_memalign) SHAPE(SIZE, mi_valloc)   \
-				SHAPE(SIZE, mi_pvalloc) SHAPE(SIZE, mi_new) SHAPE(SIZE, mi_new_nothrow) SHAPE(        \
-					SIZE_2, mi_new_aligned) SHAPE(SIZE_2, mi_new_aligned_nothrow) SHAPE(COUNT,    \
-													    mi_new_n) \
-					SHAPE(X_SIZE, mi_heap_malloc) SHAPE(X_SIZE, mi_heap_zalloc) SHAPE(            \
-						X_SIZE, mi_heap_malloc_small) SHAPE(RESIZE, mi_realloc)               \
-						SHAPE(RECOUNT, mi_reallocn) SHAPE(RECOUNT, mi_reallocarray) SHAPE(    \
-							RESIZE, mi_new_realloc) SHAPE(RECOUNT, mi_new_reallocn)       \
-							SHAPE(RESIZE, mi_rezalloc) SHAPE(RECOUNT, mi_recalloc) SHAPE( \
-								RESIZE_2, mi_realloc_aligned) SHAPE(FREE, mi_free)    \
-								SHAPE(FREE, mi_cfree) SHAPE(FREE_2, mi_free_size)     \
-									SHAPE(FREE_2, mi_free_aligned)                \
+#define MIMALLOC(SHAPE)                                                                                                \
+	SHAPE(SIZE, mi_malloc)                                                                                         \
+	SHAPE(SIZE, mi_malloc_small)                                                                                   \
+	SHAPE(SIZE, mi_zalloc) SHAPE(SIZE, mi_zalloc_small) SHAPE(COUNT, mi_calloc) SHAPE(COUNT, mi_mallocn) SHAPE(    \
+		SIZE_2, mi_malloc_aligned) SHAPE(SIZE_3, mi_malloc_aligned_at) SHAPE(SIZE_2, mi_zalloc_aligned)        \
+		SHAPE(SIZE_3, mi_zalloc_aligned_at) SHAPE(COUNT_2, mi_calloc_aligned) SHAPE(                           \
+			X_SIZE, mi_memalign) SHAPE(X_SIZE, mi_aligned_alloc) SHAPE(MEMALIGN, mi_posix_memalign)        \
+			SHAPE(SIZE, mi_valloc) SHAPE(SIZE, mi_pvalloc) SHAPE(SIZE, mi_new) SHAPE(SIZE, mi_new_nothrow) \
+				SHAPE(SIZE_2, mi_new_aligned) SHAPE(SIZE_2, mi_new_aligned_nothrow) SHAPE(             \
+					COUNT, mi_new_n) SHAPE(X_SIZE, mi_heap_malloc) SHAPE(X_SIZE, mi_heap_zalloc)   \
+					SHAPE(X_SIZE, mi_heap_malloc_small) SHAPE(RESIZE, mi_realloc)                  \
+						SHAPE(RECOUNT, mi_reallocn) SHAPE(RECOUNT, mi_reallocarray) SHAPE(     \
+							RESIZE, mi_new_realloc) SHAPE(RECOUNT, mi_new_reallocn)        \
+							SHAPE(RESIZE, mi_rezalloc) SHAPE(RECOUNT, mi_recalloc) SHAPE(  \
+								RESIZE_2, mi_realloc_aligned) SHAPE(FREE, mi_free)     \
+								SHAPE(FREE, mi_cfree) SHAPE(FREE_2, mi_free_size)      \
+									SHAPE(FREE_2, mi_free_aligned)                 \
 										SHAPE(FREE_3, mi_free_size_aligned)
 
 /* operator new and delete by their mangled names (Itanium C++ ABI, size_t is m). */
-#define CXX(SHAPE)                                                                                                    \
-	SHAPE(SIZE, _Znwm)                                                                                            \
-	SHAPE(SIZE, _Znam) SHAPE(SIZE_2, _ZnwmRKSt9nothrow_t) SHAPE(SIZE_2, _ZnamRKSt9nothrow_t)                      \
-		SHAPE(SIZE_2, _ZnwmSt11align_val_t) SHAPE(SIZE_2, _ZnamSt11align_val_t) SHAPE(                        \
-			SIZE_3, _ZnwmSt11align_val_tRKSt9nothrow_t) SHAPE(SIZE_3, _ZnamSt11align_val_tRKSt9nothrow_t) \
-			SHAPE(FREE, _ZdlPv) SHAPE(FREE, _ZdaPv) SHAPE(FREE_2, _ZdlPvm) SHAPE(FREE_2, _ZdaPvm)         \
-				SHAPE(FREE_2, _ZdlPvRKSt9nothrow_t) SHAPE(FREE_2, _ZdaPvRKSt9nothrow_t) SHAPE(        \
-					FREE_2, _ZdlPvSt11align_val_t) SHAPE(FREE_2, _ZdaPvSt11align_val_t)           \
-					SHAPE(FREE_3, _ZdlPvmSt11align_val_t) SHAPE(FREE_3, _ZdaPvmSt11align_val_t)   \
-						SHAPE(FREE_3, _ZdlPvSt11align_val_tRKSt9nothrow_t)                    \
-							SHAPE(FREE_3, _ZdaPvSt11align_val_tRKSt9nothrow_t)
+#define CXX(SHAPE)                                                                                                 \
+	SHAPE(SIZE, _Znwm)                                                                                         \
+	SHAPE(SIZE, _Znam)                                                                                         \
+	SHAPE(SIZE_2, _ZnwmRKSt9nothrow_t) SHAPE(SIZE_2, _ZnamRKSt9nothrow_t) SHAPE(SIZE_2, _ZnwmSt11align_val_t)  \
+		SHAPE(SIZE_2, _ZnamSt11align_val_t) SHAPE(SIZE_3, _ZnwmSt11align_val_tRKSt9nothrow_t) SHAPE(       \
+			SIZE_3, _ZnamSt11align_val_tRKSt9nothrow_t) SHAPE(FREE, _ZdlPv) SHAPE(FREE, _ZdaPv)        \
+			SHAPE(FREE_2, _ZdlPvm) SHAPE(FREE_2, _ZdaPvm) SHAPE(FREE_2, _ZdlPvRKSt9nothrow_t)          \
+				SHAPE(FREE_2, _ZdaPvRKSt9nothrow_t) SHAPE(FREE_2, _ZdlPvSt11align_val_t)           \
+					SHAPE(FREE_2, _ZdaPvSt11align_val_t) SHAPE(FREE_3, _ZdlPvmSt11align_val_t) \
+						SHAPE(FREE_3, _ZdaPvmSt11align_val_t)                              \
+							SHAPE(FREE_3, _ZdlPvSt11align_val_tRKSt9nothrow_t)         \
+								SHAPE(FREE_3, _ZdaPvSt11align_val_tRKSt9nothrow_t)
 
 #define ALL(SHAPE) JEMALLOC(SHAPE) TCMALLOC(SHAPE) MIMALLOC(SHAPE) CXX(SHAPE)
 
@@ -204,19 +206,34 @@ hook_xallocx(void *block, size_t size, size_t extra, int flags)
 
 static const struct patch patches[] = { ALL(PATCH) PATCH(, xallocx) };
 
+/* What the allocator itself defines under this name, or NULL. */
+static void *
+of_allocator(const Dl_info *allocator, const char *name)
+{
+	void *function = dlsym(RTLD_DEFAULT, name);
+	Dl_info owner;
+
+	return function && dladdr(function, &owner) && owner.dli_fbase == allocator->dli_fbase ? function : NULL;
+}
+
 void
 extensions_start(void)
 {
-	Dl_info allocator, libc, owner;
+	Dl_info allocator, libc;
 	size_t found = 0;
+	bool jemalloc;
 
 	if (!dladdr((void *)(uintptr_t)real.malloc, &allocator) || !dladdr((void *)(uintptr_t)dladdr, &libc) ||
 	    allocator.dli_fbase == libc.dli_fbase)
 		return;
+	jemalloc = of_allocator(&allocator, "mallocx") != NULL;
 	for (size_t i = 0; i < sizeof(patches) / sizeof(patches[0]); i++) {
-		void *real_function = dlsym(RTLD_DEFAULT, patches[i].name);
+		void *real_function = of_allocator(&allocator, patches[i].name);
 
-		if (!real_function || !dladdr(real_function, &owner) || owner.dli_fbase != allocator.dli_fbase)
+		if (!real_function)
+			continue;
+		/* Unlike its other operators, jemalloc's aligned new ends in the aligned_alloc that everybody calls. */
+		if (jemalloc && strncmp(patches[i].name, "_Zn", 3) == 0 && strstr(patches[i].name, "St11align_val_t"))
 			continue;
 		*patches[i].real = real_function;
 		found++;

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -223,27 +224,25 @@ start_time(void)
 	return n;
 }
 
+/* By the path it was started with, not by that of the file: many programs are links to one (redis-server is one to
+ * redis-check-rdb), and a script is better known than its interpreter. */
 static void
 name_process(char *name, size_t size)
 {
 	const struct options *o = options_get();
-	char path[PATH_SIZE];
-	long length;
-	size_t base = 0, n = 0;
+	const char *started = (const char *)getauxval(AT_EXECFN), *base = started;
+	size_t n = 0;
 
 	if (o->name[0]) {
 		memcpy(name, o->name, size < sizeof(o->name) ? size : sizeof(o->name));
 		return;
 	}
-	length = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
-	if (length > 10 && memcmp(path + length - 10, " (deleted)", 10) == 0)
-		length -= 10;
-	for (long i = 0; i < length; i++) {
-		if (path[i] == '/')
-			base = (size_t)i + 1;
+	for (const char *p = started; p && *p; p++) {
+		if (*p == '/' && p[1])
+			base = p + 1;
 	}
-	for (; (long)(base + n) < length && n < size - 1; n++)
-		name[n] = path[base + n];
+	for (; base && base[n] && n < size - 1; n++)
+		name[n] = base[n];
 	name[n] = '\0';
 }
 

@@ -30,6 +30,9 @@ def same_and_profiled(place, program, env=None):
 def check_sites(p, want, what):
 	objects, space = p.cumulative("inuse_objects"), p.cumulative("inuse_space")
 	check_eq(want, {n: (objects.get(n), space.get(n)) for n in want}, f"what is in use {what}")
+	# Counted twice under one address, a block is in use once.
+	ever = p.cumulative("alloc_objects")
+	check_eq({n: {"keep_realloc": 2000, "keep_rallocx": 3000}.get(n, 1000) for n in want}, {n: ever.get(n) for n in want}, f"what was allocated {what}")
 
 
 def check_given_back(p, objects, space, what):

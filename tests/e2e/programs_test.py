@@ -61,7 +61,7 @@ def sqlite3(place):
 	need("sqlite3")
 	sql = """create table t(a integer primary key, b text);
 with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) insert into t select i, printf('row %d %s', i, hex(i * 77)) from n;
-create index tb on t(b); select count(*), sum(length(b)), max(b) from t; select b from t order by b desc limit 3; .quit
+create index tb on t(b); select count(*), sum(length(b)), max(b) from t; select b from t order by b desc limit 3;
 """
 	for period in ("4k", 1):
 		check_named(same(place, ["sqlite3", ":memory:"], period, input=sql), "sqlite3", r"^sqlite3_(step|prepare|exec)", 0.5)

@@ -42,7 +42,8 @@ def redis(place):
 	need("redis-server", "redis-cli", "redis-benchmark")
 	commands = "".join(f"SET key:{i} {'v' * (i % 300)}\nLPUSH list {i}\nHSET hash f{i} {i * 3}\n" for i in range(2000)) + """
 LRANGE list 0 5
-HGETALL hash
+HLEN hash
+HGET hash f77
 EVAL "local t = {} for i = 1, 1000 do t[i] = tostring(i) end return #table.concat(t)" 0
 NOSUCHCOMMAND
 DBSIZE
@@ -50,7 +51,9 @@ DBSIZE
 	answers = []
 	for under in (False, True):
 		port = free_port()
-		running, server = plain_or_run(place, under, ["redis-server", "--port", port, "--save", "", "--dir", place.tmp, "--bind", "127.0.0.1"], "16k")
+		home = place.path(f"redis{int(under)}")
+		os.mkdir(home)
+		running, server = plain_or_run(place, under, ["redis-server", "--port", port, "--save", "", "--dir", home, "--bind", "127.0.0.1"], "16k")
 		wait_until(lambda: listens(port), "redis listens", running=running)
 		text = place.run(["redis-cli", "-p", port], input=commands).good().text
 		bench = place.run(["redis-benchmark", "-p", port, "-q", "-P", "16", "-n", "20000", "-r", "5000", "-d", "200", "-t", "set,get,lpush,hset"]).good()

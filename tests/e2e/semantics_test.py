@@ -1,0 +1,34 @@
+"""Every entry point answers as it does without heapd: results, errno, alignment, contents, failures."""
+
+import os
+
+from allocators_test import LIBRARIES, library
+from e2e import *
+
+SEMANTICS = os.path.join(TARGETS, "semantics")
+
+
+def same_answers(place, arguments, preload, plain):
+	for period in ("1", "200", "4096", "524288"):
+		under = place.run([SEMANTICS, *arguments], env={"LD_PRELOAD": preload, "HEAPD_PERIOD": period}).good()
+		check_eq(plain.text.splitlines(), under.text.splitlines(), f"what the calls returned under {preload} at period {period}")
+
+
+@test
+def the_c_librarys_allocator_answers_as_without_heapd(place):
+	plain = place.run([SEMANTICS, "100000"]).good()
+	check(len(plain.text.splitlines()) > 3000, "the program tries little", len(plain.text))
+	same_answers(place, ["100000"], LIBHEAPD, plain)
+
+
+@test
+def other_allocators_answer_as_without_heapd_wherever_it_stands(place):
+	for name in LIBRARIES:
+		below = library(name)
+		plain = place.run([SEMANTICS, "5000", "valid"], env={"LD_PRELOAD": below}).good()
+		same_answers(place, ["5000", "valid"], f"{LIBHEAPD}:{below}", plain)
+		same_answers(place, ["5000", "valid"], f"{below}:{LIBHEAPD}", plain)
+
+
+if __name__ == "__main__":
+	main()
