@@ -17,8 +17,7 @@
 #include "rundir.h"
 #include "server.h"
 
-#define LOOK_MS 2000 /* how often the run looks after its ended processes */
-#define ENDED_KEPT 256 /* ended processes whose segments stay: a compiler is started thousands of times in a build */
+#define LOOK_MS 2000 /* how often it looks for new and ended processes if there is no server to do it */
 
 struct run_options {
 	struct listen_options listen;
@@ -72,7 +71,6 @@ struct run {
 	struct targets *targets;
 	struct symbols *symbols;
 	struct server *server;
-	size_t cleared; /* ended processes whose segments were removed to save memory */
 };
 
 /* -- before the program -- */
@@ -215,24 +213,6 @@ run_serve(struct run *run)
 			 (int)run->child.pid, run->listener.url);
 }
 
-/* Ended processes of a long build would fill the memory that the tmpfs is made of. */
-static void
-run_clear(struct run *run)
-{
-	struct target **list = run->targets ? targets_list(run->targets) : NULL;
-	size_t ended = 0;
-
-	for (size_t i = 0; list && list[i]; i++)
-		ended += !atomic_load_explicit(&list[i]->alive, memory_order_relaxed);
-	for (size_t i = 0; list && list[i] && ended > ENDED_KEPT; i++) {
-		if (!atomic_load_explicit(&list[i]->alive, memory_order_relaxed) && unlink(list[i]->path) == 0) {
-			run->cleared++;
-			ended--;
-		}
-	}
-	targets_list_free(list);
-}
-
 static int
 run_wait(struct run *run)
 {
@@ -241,7 +221,6 @@ run_wait(struct run *run)
 	while ((r = child_wait(&run->child, LOOK_MS, &status)) == 0) {
 		if (run->targets && !run->server)
 			(void)targets_poll(run->targets);
-		run_clear(run);
 	}
 	if (r < 0)
 		log_line("lost sight of %s: %s", run->command, strerror(-r));
@@ -289,9 +268,6 @@ tell_end(const struct run *run, const struct selection *all)
 	else if (all->n > 1)
 		log_note("%s has ended; the last profiles of its %zu processes: heapd list, heapd top %s", run->command,
 			 all->n, shown->id);
-	if (run->cleared > 0)
-		log_note("the profiles of %zu other processes that had ended were removed to save memory",
-			 run->cleared);
 }
 
 static void

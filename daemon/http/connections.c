@@ -26,7 +26,7 @@ struct connections {
 };
 
 static int64_t
-now_ms(void)
+clock_ms(void)
 {
 	struct timespec now;
 
@@ -82,7 +82,7 @@ connection_begin(struct connections *c, int fd)
 	if (!one)
 		return NULL;
 	one->fd = fd;
-	one->idle = now_ms();
+	one->idle = clock_ms();
 	one->deadline = one->idle + CONNECTION_REQUEST_MS;
 	pthread_mutex_lock(&c->lock);
 	if (++c->n >= CONNECTIONS_CROWDED)
@@ -113,7 +113,7 @@ connection_end(struct connections *c, struct connection *one)
 static void
 connection_set(struct connections *c, struct connection *one, int64_t ms, bool idle)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 
 	if (!one)
 		return;
@@ -144,13 +144,11 @@ connection_idle(struct connections *c, struct connection *one)
 }
 
 void
-connections_sweep(struct connections *c)
+connections_sweep(struct connections *c, int64_t now_ms)
 {
-	int64_t now = now_ms();
-
 	pthread_mutex_lock(&c->lock);
 	for (struct connection *one = c->first; one; one = one->next) {
-		if (one->deadline == 0 || one->deadline > now)
+		if (one->deadline == 0 || one->deadline > now_ms)
 			continue;
 		one->deadline = 0;
 		(void)shutdown(one->fd, SHUT_RDWR);

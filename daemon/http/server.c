@@ -314,6 +314,7 @@ server_keep(void *argument)
 	for (;;) {
 		struct pollfd fds[] = { { .fd = s->stop, .events = POLLIN },
 					{ .fd = targets_fd(s->routes.targets), .events = POLLIN } };
+		struct timespec now;
 		int r;
 
 		if (poll(fds, 2, SWEEP_MS) < 0 && errno != EINTR)
@@ -325,7 +326,8 @@ server_keep(void *argument)
 			log_line("http: cannot look for targets, trying again in a second: %s", strerror(-r));
 			(void)poll(fds, 1, 1000);
 		}
-		connections_sweep(s->connections);
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+		connections_sweep(s->connections, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 		cache_sweep(s->cache);
 	}
 }
