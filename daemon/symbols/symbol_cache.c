@@ -72,8 +72,9 @@ symbol_cache_free(struct symbol_cache *c)
 }
 
 bool
-symbol_cache_is_full(const struct symbol_cache *c)
+symbol_cache_refuses(struct symbol_cache *c)
 {
+	c->refused += c->full;
 	return c->full;
 }
 
@@ -106,8 +107,7 @@ keep_text(struct symbol_cache *c, const char *text, size_t length)
 {
 	char clean[WIRE_STRING_MAX];
 
-	if (length >= sizeof(clean))
-		length = sizeof(clean) - 1;
+	length = utf8_cut(text, length, sizeof(clean) - 1);
 	memcpy(clean, text, length);
 	utf8_make_clean(clean, length);
 	return interned_add(c->text, clean, length);

@@ -34,7 +34,8 @@ uint32_t symbol_cache_module(struct symbol_cache *c, const void *key, size_t key
 struct cached_module *symbol_cache_get(struct symbol_cache *c, uint32_t module); /* until the next module is made */
 
 bool symbol_cache_find(const struct symbol_cache *c, uint32_t module, uint64_t address, struct symbol *ret);
-bool symbol_cache_is_full(const struct symbol_cache *c);
+/* Whether there is no room for an address that was not found; counts it if so. */
+bool symbol_cache_refuses(struct symbol_cache *c);
 
 /* Keep what the worker said about an address, replacing a failure; a NULL `names` keeps the synthetic line for `state`.
  * False if there is no room. */

@@ -249,7 +249,7 @@ fill(struct job *j, bool collect)
 		known = is_known(j, f->module, address, now, &j->ret[i]);
 		if (known && collect)
 			atomic_fetch_add_explicit(&j->s->hits, 1, memory_order_relaxed);
-		if (known || !collect || symbol_cache_is_full(cache))
+		if (known || !collect || symbol_cache_refuses(cache))
 			continue;
 		if (j->n_misses == room) {
 			struct miss *misses = reallocarray(j->misses, room ? 2 * room : 256, sizeof(*misses));
@@ -575,11 +575,16 @@ void
 symbols_count(struct symbols *s, struct symbols_counters *ret)
 {
 	struct worker_link_counters worker;
+	uint64_t cache_refused;
 
 	worker_link_count(s->link, &worker);
+	pthread_mutex_lock(&s->cached);
+	cache_refused = symbol_cache_refused(s->cache);
+	pthread_mutex_unlock(&s->cached);
 	*ret = (struct symbols_counters){ .lookups = atomic_load_explicit(&s->lookups, memory_order_relaxed),
 					  .hits = atomic_load_explicit(&s->hits, memory_order_relaxed),
 					  .worker_starts = worker.starts,
 					  .worker_failures = worker.timeouts + worker.deaths + worker.nonsense,
-					  .modules_refused = atomic_load_explicit(&s->refused, memory_order_relaxed) };
+					  .modules_refused = atomic_load_explicit(&s->refused, memory_order_relaxed),
+					  .cache_refused = cache_refused };
 }

@@ -17,6 +17,7 @@
 #include "demangle.h"
 #include "symbol_wire.h"
 #include "table.h"
+#include "utf8.h"
 #include "worker_sandbox.h"
 
 struct lookup {
@@ -31,11 +32,12 @@ struct lookup {
 	} seen[4096]; /* strings already in the answer; a later one of the same slot replaces it */
 };
 
-/* Strings over the limit are cut; the daemon makes valid UTF-8 of the end. */
+/* Strings over the limit are cut, between characters if it is UTF-8; the daemon makes sure that it is. */
 static uint32_t
 put_string(struct lookup *l, const char *text)
 {
-	uint32_t length = (uint32_t)strnlen(text, WIRE_STRING_MAX - 1), offset = l->strings_size;
+	uint32_t length = (uint32_t)utf8_cut(text, strnlen(text, WIRE_STRING_MAX), WIRE_STRING_MAX - 1);
+	uint32_t offset = l->strings_size;
 	uint64_t hash = hash_bytes(text, length) | 1;
 	size_t at = hash % (sizeof(l->seen) / sizeof(*l->seen));
 

@@ -16,5 +16,6 @@ foreach(name symbols worker)
 		SYMBOLS_CXX="c++")
 endforeach()
 
-daemon_test(demangle room-symbols)
-daemon_test(perfmap room-symbols)
+foreach(name demangle perfmap symbol_cache target_files)
+	daemon_test(${name} room-symbols)
+endforeach()

@@ -1,6 +1,7 @@
 /* symbols_test.c - real programs, real files, the real worker: which names come out. */
 #include "test.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -450,6 +451,49 @@ TEST(the_vdso_and_code_without_module_have_stable_names)
 	symbols_free(symbols);
 }
 
+struct asker {
+	struct symbols *symbols;
+	const struct subject *subject;
+	struct symbol found[SUBJECT_MARKS];
+	pthread_t thread;
+};
+
+static void *
+ask(void *argument)
+{
+	struct asker *a = argument;
+
+	for (int i = 0; i < 20; i++)
+		if (symbols_resolve(a->symbols, &a->subject->snapshot, (uint32_t)a->subject->pid, a->found) != 0)
+			return a;
+	return NULL;
+}
+
+TEST(threads_may_ask_at_once_and_one_worker_serves_them_all)
+{
+	struct subject *s = subject_new(SYMBOLS_CC, SOURCE, FLAGS);
+	struct symbols *symbols = subject_symbols(NULL);
+	struct symbols_counters counters;
+	struct asker askers[4];
+
+	subject_start(s);
+	for (size_t i = 0; i < 4; i++) {
+		askers[i] = (struct asker){ .symbols = symbols, .subject = s };
+		CHECK_EQ(0, pthread_create(&askers[i].thread, NULL, ask, &askers[i]));
+	}
+	for (size_t i = 0; i < 4; i++) {
+		void *failed;
+		CHECK_EQ(0, pthread_join(askers[i].thread, &failed));
+		CHECK(!failed);
+		memcpy(s->symbols, askers[i].found, sizeof(s->symbols));
+		check_inlined(s);
+	}
+	symbols_count(symbols, &counters);
+	CHECK_EQ(1, counters.worker_starts);
+	symbols_free(symbols);
+	subject_free(s);
+}
+
 static double
 milliseconds(void)
 {
@@ -459,7 +503,7 @@ milliseconds(void)
 	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/* 25 ms is ten times what it takes; the machine may be busy. */
+/* It takes half a millisecond, and 15 under the thread sanitizer; the rest is for a busy machine. */
 TEST(ten_thousand_known_frames_take_a_few_milliseconds)
 {
 	struct subject *s = subject_new(SYMBOLS_CC, SOURCE, FLAGS);
@@ -481,7 +525,7 @@ TEST(ten_thousand_known_frames_take_a_few_milliseconds)
 			best = milliseconds() - start;
 	}
 	printf("# %.2f ms\n", best);
-	CHECK(best < 25);
+	CHECK(best < 100);
 	free(frames);
 	free(found);
 	symbols_free(symbols);
