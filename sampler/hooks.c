@@ -101,7 +101,8 @@ realloc(void *old, size_t size)
 	return real.realloc(old, size);
 }
 
-/* Allocators that have it end in their realloc, with or without passing our hook: calling that here counts once. */
+/* Whoever has it ends it in realloc, which is called here by its public name: then it counts once, and where another
+ * preload stands before us and lacks this function, its realloc gets its own blocks. */
 HOOK void *
 reallocarray(void *old, size_t count, size_t size)
 {
@@ -111,11 +112,7 @@ reallocarray(void *old, size_t count, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	bool counted = sample_count(bytes);
-
-	if (unlikely(counted | filter_hit(old)))
-		return realloc_slow(old, bytes, counted);
-	return real.realloc(old, bytes);
+	return realloc(old, bytes);
 }
 
 static SLOW int
@@ -213,37 +210,41 @@ free(void *block)
 	real.free(block);
 }
 
+/* Where the allocator has not got these, they are free, by its public name as above. */
 HOOK void
 cfree(void *block)
 {
+	if (!real.cfree) {
+		free(block);
+		return;
+	}
 	if (unlikely(filter_hit(block)))
 		leave(block);
-	if (real.cfree)
-		real.cfree(block);
-	else
-		real.free(block);
+	real.cfree(block);
 }
 
 HOOK void
 free_sized(void *block, size_t size)
 {
+	if (!real.free_sized) {
+		free(block);
+		return;
+	}
 	if (unlikely(filter_hit(block)))
 		leave(block);
-	if (real.free_sized)
-		real.free_sized(block, size);
-	else
-		real.free(block);
+	real.free_sized(block, size);
 }
 
 HOOK void
 free_aligned_sized(void *block, size_t alignment, size_t size)
 {
+	if (!real.free_aligned_sized) {
+		free(block);
+		return;
+	}
 	if (unlikely(filter_hit(block)))
 		leave(block);
-	if (real.free_aligned_sized)
-		real.free_aligned_sized(block, alignment, size);
-	else
-		real.free(block);
+	real.free_aligned_sized(block, alignment, size);
 }
 
 /* -- beside it -- */

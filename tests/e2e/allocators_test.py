@@ -2,19 +2,11 @@
 
 import os
 import re
-import glob
 
+from allocators import LIBRARIES, library
 from e2e import *
 
-LIBRARIES = {"jemalloc": "-ljemalloc", "tcmalloc": "-ltcmalloc", "mimalloc": "-lmimalloc"}
 KEPT = {"keep_malloc": (1000, 1000 * 1000), "keep_aligned": (1000, 1000 * 512), "keep_realloc": (1000, 1000 * 3000)}
-
-
-def library(name):
-	found = sorted(glob.glob(f"/usr/lib/*/lib{name}.so.*"), key=len)
-	if not found:
-		raise Skip(f"no lib{name}")
-	return found[0]
 
 
 def same_and_profiled(place, program, env=None):

@@ -2,7 +2,7 @@
 
 import os
 
-from allocators_test import LIBRARIES, library
+from allocators import LIBRARIES, library
 from e2e import *
 
 SEMANTICS = os.path.join(TARGETS, "semantics")
