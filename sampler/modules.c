@@ -52,6 +52,7 @@ struct image {
 	uintptr_t start, end, bias;
 	const ElfW(Phdr) * headers;
 	unsigned count;
+	const char *path; /* as the loader has it: nothing for the main program */
 };
 
 /* Read the program headers that follow the ELF header at `address`, if they are where linkers put them: in its page. */
@@ -106,9 +107,16 @@ image_bytes(const struct image *image, uintptr_t address, uintptr_t *ret_low, ui
 	return false;
 }
 
-static uint32_t
-build_id_in(const uint8_t *at, const uint8_t *end, size_t align, uint8_t ret[HEAPD_BUILD_ID_MAX])
+struct build_id {
+	const uint8_t *bytes; /* in the module's notes */
+	uint32_t length;
+};
+
+static struct build_id
+build_id_in(const uint8_t *at, const uint8_t *end, size_t align)
 {
+	const struct build_id none = { 0 };
+
 	while ((size_t)(end - at) >= sizeof(ElfW(Nhdr))) {
 		ElfW(Nhdr) note;
 		size_t name, description;
@@ -118,53 +126,51 @@ build_id_in(const uint8_t *at, const uint8_t *end, size_t align, uint8_t ret[HEA
 		name = (note.n_namesz + align - 1) & ~(align - 1);
 		description = (note.n_descsz + align - 1) & ~(align - 1);
 		if (name > (size_t)(end - at) || note.n_descsz > (size_t)(end - at) - name)
-			return 0;
+			return none;
 		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && memcmp(at, "GNU", 4) == 0 &&
-		    note.n_descsz <= HEAPD_BUILD_ID_MAX) {
-			memcpy(ret, at + name, note.n_descsz);
-			return note.n_descsz;
-		}
+		    note.n_descsz <= HEAPD_BUILD_ID_MAX)
+			return (struct build_id){ at + name, note.n_descsz };
 		if (description > (size_t)(end - at) - name)
-			return 0;
+			return none;
 		at += name + description;
 	}
-	return 0;
+	return none;
 }
 
-static uint32_t
-image_build_id(const struct image *image, uint8_t ret[HEAPD_BUILD_ID_MAX])
+static struct build_id
+image_build_id(const struct image *image)
 {
-	for (unsigned i = 0; i < image->count; i++) {
+	struct build_id id = { 0 };
+
+	for (unsigned i = 0; i < image->count && id.length == 0; i++) {
 		const ElfW(Phdr) *h = &image->headers[i];
 		uintptr_t at = image->bias + h->p_vaddr, low, high;
-		uint32_t n;
 
-		if (h->p_type != PT_NOTE || !image_bytes(image, at, &low, &high) || h->p_filesz > high - at)
-			continue;
-		n = build_id_in((const uint8_t *)at, (const uint8_t *)at + h->p_filesz, h->p_align == 8 ? 8 : 4, ret);
-		if (n)
-			return n;
+		if (h->p_type == PT_NOTE && image_bytes(image, at, &low, &high) && h->p_filesz <= high - at)
+			id = build_id_in((const uint8_t *)at, (const uint8_t *)at + h->p_filesz,
+					 h->p_align == 8 ? 8 : 4);
 	}
-	return 0;
+	return id;
 }
 
 /* -- records -- */
 
 static bool
-record_equal(const struct segment *s, const struct heapd_module *m, const struct image *image, const char *path,
-	     size_t path_length, const uint8_t *build_id, uint32_t build_id_length)
+record_equal(const struct segment *s, const struct heapd_module *m, const struct image *image, size_t path_length,
+	     struct build_id id)
 {
 	if (m->start != image->start || atomic_load_explicit(&m->end, memory_order_acquire) != image->end ||
-	    m->bias != image->bias || m->build_id_length != build_id_length ||
-	    memcmp(m->build_id, build_id, build_id_length) != 0)
+	    m->bias != image->bias || m->build_id_length != id.length ||
+	    (id.length && memcmp(m->build_id, id.bytes, id.length) != 0))
 		return false;
 	if (m->flags & HEAPD_MODULE_MAIN)
 		return path_length == 0; /* the loader has no name for it */
-	return m->path_length == path_length && memcmp(s->strings + m->path, path, path_length) == 0;
+	return m->path_length == path_length && memcmp(s->strings + m->path, image->path, path_length) == 0;
 }
 
 static uint32_t
-record_make(struct segment *s, const struct image *image, const char *path, size_t path_length, uint32_t flags)
+record_make(struct segment *s, const struct image *image, const char *path, size_t path_length, struct build_id id,
+	    uint32_t flags)
 {
 	uint32_t i = segment_claim(s, HEAPD_MODULES, 1), text;
 	struct heapd_module *m;
@@ -182,24 +188,25 @@ record_make(struct segment *s, const struct image *image, const char *path, size
 	m->bias = image->bias;
 	m->generation = atomic_load_explicit(&s->header->modules_generation, memory_order_relaxed);
 	m->flags = flags;
-	m->build_id_length = image_build_id(image, m->build_id);
+	m->build_id_length = id.length;
+	if (id.length)
+		memcpy(m->build_id, id.bytes, id.length);
 	atomic_store_explicit(&m->end, image->end, memory_order_release);
 	return i;
 }
 
 static uint32_t
-record_find_or_make(struct segment *s, const struct image *image, const char *path)
+record_find_or_make(struct segment *s, const struct image *image)
 {
 	const struct heapd_section *section = &s->header->sections[HEAPD_MODULES];
 	uint32_t used = atomic_load_explicit(&section->used, memory_order_relaxed);
-	uint8_t build_id[HEAPD_BUILD_ID_MAX];
-	uint32_t build_id_length = image_build_id(image, build_id);
-	size_t path_length = strnlen(path, PATH_LONGEST);
+	size_t path_length = strnlen(image->path, PATH_LONGEST);
+	struct build_id id = image_build_id(image);
 
 	for (uint32_t i = 0; i < used && i < section->capacity; i++)
-		if (record_equal(s, &s->modules[i], image, path, path_length, build_id, build_id_length))
+		if (record_equal(s, &s->modules[i], image, path_length, id))
 			return i;
-	return record_make(s, image, path, path_length, 0);
+	return record_make(s, image, image->path, path_length, id, 0);
 }
 
 /* -- the index by place -- */
@@ -227,7 +234,7 @@ words_get(void *_Atomic *known)
 }
 
 static uint32_t
-index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const struct image *image, const char *path)
+index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const struct image *image)
 {
 	const uint64_t index_mask = (1 << INDEX_BITS) - 1, mask = (1 << KNOWN_BITS) - 1;
 	_Atomic uint64_t *words = words_get(known);
@@ -247,7 +254,7 @@ index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const str
 			continue;
 		}
 		if (!looked) {
-			index = record_find_or_make(s, image, path);
+			index = record_find_or_make(s, image);
 			looked = true;
 		}
 		if (index >= index_mask) /* none, or too many for a word */
@@ -260,7 +267,7 @@ index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const str
 	found:
 		return (uint32_t)(seen & index_mask) - 1;
 	}
-	return looked ? index : record_find_or_make(s, image, path);
+	return looked ? index : record_find_or_make(s, image);
 }
 
 /* -- the loader -- */
@@ -269,44 +276,48 @@ index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const str
 static struct image main_image;
 static uintptr_t vdso_start;
 
-/* Where the module is and what the loader calls it. The loader may tell of one segment only if there are gaps between
- * them, as it does for main programs. */
-static const char *
-image_open(const struct dl_find_object *found, struct image *ret)
+/* The file that holds address, and in *ret the part of it that the loader tells of and its tables' header. The loader may
+ * tell of one segment only if there are gaps between them, as it does for main programs. Not inlined, so that its stack is
+ * given back before the longest way to go. */
+__attribute__((noinline)) static int
+image_find(uintptr_t address, struct image *image, struct module *ret)
 {
-	const struct link_map *map = found->dlfo_link_map;
-	const char *name = map->l_name ? map->l_name : "";
-	struct dl_find_object first;
+	struct dl_find_object found;
+	const struct link_map *map;
+	const char *name;
 
+	if (_dl_find_object((void *)address, &found) != 0)
+		return -ENOENT;
+	map = found.dlfo_link_map;
+	name = map->l_name ? map->l_name : "";
+	ret->start = (uintptr_t)found.dlfo_map_start;
+	ret->end = (uintptr_t)found.dlfo_map_end;
+	ret->tables.header = (uintptr_t)found.dlfo_eh_frame;
 	if (main_image.count && map->l_addr == main_image.bias && !*name) {
-		*ret = main_image;
-		return name;
+		*image = main_image;
+		return 0;
 	}
-	*ret = (struct image){ .start = (uintptr_t)found->dlfo_map_start,
-			       .end = (uintptr_t)found->dlfo_map_end,
-			       .bias = map->l_addr };
-	if (image_headers(ret, ret->start) || (_dl_find_object((void *)map->l_addr, &first) == 0 &&
-					       first.dlfo_link_map == map && image_headers(ret, map->l_addr)))
-		image_measure(ret);
-	return vdso_start && ret->start == vdso_start ? "[vdso]" : name;
+	*image = (struct image){ .start = ret->start, .end = ret->end, .bias = map->l_addr, .path = name };
+	if (image_headers(image, image->start) || (_dl_find_object((void *)map->l_addr, &found) == 0 &&
+						   found.dlfo_link_map == map && image_headers(image, map->l_addr)))
+		image_measure(image);
+	if (vdso_start && image->start == vdso_start)
+		image->path = "[vdso]";
+	return 0;
 }
 
 int
 modules_find(void *_Atomic *known, struct segment *segment, uint32_t generation, uintptr_t address, struct module *ret)
 {
-	struct dl_find_object found;
 	struct image image;
-	const char *path;
+	int r;
 
 	if (!_dl_find_object)
 		return -ENOSYS;
-	if (_dl_find_object((void *)address, &found) != 0)
-		return -ENOENT;
-	path = image_open(&found, &image);
-	ret->start = (uintptr_t)found.dlfo_map_start;
-	ret->end = (uintptr_t)found.dlfo_map_end;
-	ret->index = index_of(known, segment, generation, &image, path);
-	ret->tables.header = (uintptr_t)found.dlfo_eh_frame;
+	r = image_find(address, &image, ret);
+	if (r < 0)
+		return r;
+	ret->index = index_of(known, segment, generation, &image);
 	if (!image_bytes(&image, ret->tables.header, &ret->tables.low, &ret->tables.high))
 		ret->tables = (struct cfi_tables){ 0 };
 	return 0;
@@ -315,7 +326,8 @@ modules_find(void *_Atomic *known, struct segment *segment, uint32_t generation,
 static bool
 image_of_main(struct image *ret)
 {
-	struct image image = { .headers = (const ElfW(Phdr) *)getauxval(AT_PHDR),
+	struct image image = { .path = "",
+			       .headers = (const ElfW(Phdr) *)getauxval(AT_PHDR),
 			       .count = (unsigned)getauxval(AT_PHNUM) };
 
 	if (!image.headers || image.count > HEADERS_MAX || getauxval(AT_PHENT) != sizeof(*image.headers))
@@ -341,6 +353,6 @@ modules_start(struct segment *segment)
 	if (!image_of_main(&main_image))
 		return;
 	n = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
-	record_make(segment, &main_image, path, n > 0 ? (size_t)n : 0, HEAPD_MODULE_MAIN);
+	record_make(segment, &main_image, path, n > 0 ? (size_t)n : 0, image_build_id(&main_image), HEAPD_MODULE_MAIN);
 	errno = saved;
 }

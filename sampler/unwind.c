@@ -226,7 +226,7 @@ row_victim(struct row *window, uint64_t key, bool *ret_crowded)
 }
 
 /* Keep a decoded rule. Returns its row, or the walk's own row if another thread is in the way. */
-static struct row *
+__attribute__((noinline)) static struct row *
 row_keep(struct walk *w, struct row *rows, uint64_t key, const struct cfi_rule *rule, uint32_t frame)
 {
 	uint32_t mask = rows_mask(w->u);
