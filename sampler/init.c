@@ -24,4 +24,5 @@ init(void)
 	real_resolve();
 	look_for_sanitizers();
 	extensions_start();
+	dlerror(); /* as in real.c */
 }

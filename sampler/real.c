@@ -258,33 +258,14 @@ real_resolve(void)
 	if (atomic_load_explicit(&resolved, memory_order_acquire) || resolving)
 		return;
 	resolving = true;
-	/* The four that everything needs, and that are always there, first: a missing name makes dlsym allocate. Threads that
-	 * resolve at the same time write the same values. */
+	/* What every allocator has comes first and is in force before the rest is looked for: a missing name makes dlsym
+	 * allocate, and a pool that was used costs every later free a look. Threads that resolve at the same time write the
+	 * same values. */
 	RESOLVE(malloc);
 	RESOLVE(free);
 	RESOLVE(calloc);
 	RESOLVE(realloc);
-	RESOLVE(posix_memalign);
-	RESOLVE(memalign);
-	RESOLVE(aligned_alloc);
 	RESOLVE(malloc_usable_size);
-	RESOLVE(valloc);
-	RESOLVE(pvalloc);
-	RESOLVE(dlclose);
-	RESOLVE(cfree);
-	RESOLVE(free_sized);
-	RESOLVE(free_aligned_sized);
-	resolving = false;
-
-	real.posix_memalign = next.posix_memalign;
-	real.memalign = next.memalign ? next.memalign : no_aligned_memory;
-	real.aligned_alloc = next.aligned_alloc ? next.aligned_alloc : real.memalign;
-	real.valloc = next.valloc ? next.valloc : no_memory;
-	real.pvalloc = next.pvalloc ? next.pvalloc : no_memory;
-	real.cfree = next.cfree;
-	real.free_sized = next.free_sized;
-	real.free_aligned_sized = next.free_aligned_sized;
-	real.dlclose = next.dlclose;
 	real.calloc = next.calloc;
 	real.malloc = next.malloc;
 	if (atomic_load_explicit(&pool_used, memory_order_relaxed) == 0) {
@@ -296,6 +277,26 @@ real_resolve(void)
 		real.free = pool_free;
 		real.malloc_usable_size = pool_usable_size;
 	}
+	RESOLVE(posix_memalign);
+	RESOLVE(memalign);
+	RESOLVE(aligned_alloc);
+	RESOLVE(valloc);
+	RESOLVE(pvalloc);
+	RESOLVE(dlclose);
+	RESOLVE(cfree);
+	RESOLVE(free_sized);
+	RESOLVE(free_aligned_sized);
+	real.posix_memalign = next.posix_memalign;
+	real.memalign = next.memalign ? next.memalign : no_aligned_memory;
+	real.aligned_alloc = next.aligned_alloc ? next.aligned_alloc : real.memalign;
+	real.valloc = next.valloc ? next.valloc : no_memory;
+	real.pvalloc = next.pvalloc ? next.pvalloc : no_memory;
+	real.cfree = next.cfree;
+	real.free_sized = next.free_sized;
+	real.free_aligned_sized = next.free_aligned_sized;
+	real.dlclose = next.dlclose;
+	dlerror(); /* or the host would be told of the names that were missing */
+	resolving = false;
 	atomic_store_explicit(&resolved, true, memory_order_release);
 	errno = saved;
 }
