@@ -268,6 +268,10 @@ tell_end(const struct run *run, const struct selection *all)
 	else if (all->n > 1)
 		log_note("%s has ended; the last profiles of its %zu processes: heapd list, heapd top %s", run->command,
 			 all->n, shown->id);
+	if (targets_removed(run->targets) > 0)
+		log_note("the profiles of %llu more processes that had ended were removed to save memory, and are in "
+			 "no sum",
+			 (unsigned long long)targets_removed(run->targets));
 }
 
 static void

@@ -45,6 +45,8 @@ metrics_answer(struct routes *r, struct reply *to)
 	text_printf(&body, "heapd_http_waiting_requests %u\n", atomic_load_explicit(&r->waiters, memory_order_relaxed));
 	counter_write(&body, "targets_refused_total", "Files that were not taken in as segments.",
 		      targets_refused(r->targets));
+	counter_write(&body, "targets_removed_total", "Segments of ended programs that were removed to save memory.",
+		      targets_removed(r->targets));
 	for (size_t i = 0; i < COUNTER_COUNT; i++)
 		counter_write(&body, counter_texts[i].name, counter_texts[i].sentence, counter_get((enum counter)i));
 	counter_write(&body, "symbol_lookups_total", "Addresses whose names were asked for.", names.lookups);

@@ -60,7 +60,7 @@ struct targets {
 	struct entry *entries;
 	size_t n, room;
 	int64_t looked_ms; /* everywhere */
-	_Atomic uint64_t refused;
+	_Atomic uint64_t refused, removed;
 };
 
 static int64_t
@@ -261,7 +261,8 @@ prune(struct targets *t, struct entry *e, int64_t now)
 	fd = openat(dir, e->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == e->dev && st.st_ino == e->ino &&
 	    (st.st_uid == geteuid() || geteuid() == 0) && life_none(fd))
-		(void)unlinkat(dir, e->name, 0); /* inotify tells when it is gone */
+		if (unlinkat(dir, e->name, 0) == 0) /* inotify tells when it is gone */
+			atomic_fetch_add_explicit(&t->removed, 1, memory_order_relaxed);
 	if (fd >= 0)
 		close(fd);
 	close(dir);
@@ -369,6 +370,12 @@ uint64_t
 targets_refused(struct targets *t)
 {
 	return atomic_load_explicit(&t->refused, memory_order_relaxed);
+}
+
+uint64_t
+targets_removed(struct targets *t)
+{
+	return atomic_load_explicit(&t->removed, memory_order_relaxed);
 }
 
 /* Wake up soon if a file is being filled right now. */

@@ -66,4 +66,7 @@ int target_set_period(struct target *t, uint64_t period);
 /* Files that were not taken in as targets, and why, since the start: counted for /metrics and `heapd list -v`. */
 uint64_t targets_refused(struct targets *t);
 
+/* Files of dead targets that were removed, since the start. */
+uint64_t targets_removed(struct targets *t);
+
 #endif

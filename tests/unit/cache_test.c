@@ -91,14 +91,14 @@ TEST(a_cheap_reply_is_soon_built_again_and_a_dear_one_is_kept)
 	for (int i = 0; i < 3; i++) {
 		cache_answer(cache, "cheap", slow_build, &cheap, &r);
 		reply_done(&r);
-		sleep_ms(15);
+		sleep_ms(150);
 	}
 	CHECK_EQ(3, builds);
 	builds = 0;
 	for (int i = 0; i < 3; i++) {
 		cache_answer(cache, "dear", slow_build, &dear, &r);
 		reply_done(&r);
-		sleep_ms(15);
+		sleep_ms(150);
 	}
 	CHECK_EQ(1, builds);
 	cache_free(cache);

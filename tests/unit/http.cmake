@@ -1,5 +1,5 @@
 # The parts of base that the command line stands on, and the room http over real sockets.
-foreach(name text json number options)
+foreach(name base_text json number options)
 	daemon_test(${name} room-base)
 endforeach()
 daemon_test(request room-http)
