@@ -19,7 +19,7 @@
 
 #define SAMPLES_MAX 16000
 #define SIZE_MAX_PLAIN (4u << 20)
-#define GZIP_LEVEL 1 /* as Go's runtime: a reader waits, and the next level takes twice as long for 5 % */
+#define GZIP_LEVEL 1 /* as Go: a reader waits. Level 6 takes twice as long for 2 %, see profile_bench.c */
 #define COMMENTS_MAX (HEAPD_LOSSES + 4)
 #define EXTRAS_MAX (COMMENTS_MAX + 12)
 

@@ -183,8 +183,8 @@ add_line(struct builder *b, const struct symbol_line *from)
 	f.file = strings_add(p->strings, from->file ? from->file : "");
 	if (!f.name || !f.system_name || !f.file)
 		return -ENOMEM;
-	hash = hash_u64((uint64_t)strings_number(f.name) << 32 | strings_number(f.file)) ^
-	       hash_u64((uint64_t)strings_number(f.system_name) << 32 | f.start_line);
+	hash = hash_u64((uint64_t)strings_number(f.name) << 32 | strings_number(f.file));
+	hash = hash_u64(hash + ((uint64_t)strings_number(f.system_name) << 32 | f.start_line));
 	i = table_find(&b->functions, hash, function_equal, p, &f);
 	if (i == TABLE_NONE) {
 		i = (uint32_t)p->n_functions;

@@ -51,13 +51,6 @@ positive(double value)
 	return value < 1 ? 1 : (uint64_t)llround(fmin(value, 0x1p62));
 }
 
-/* n samples that stand for so many bytes. */
-static struct unscaled
-one_size(double n, double bytes, double rate)
-{
-	return (struct unscaled){ positive(n), positive(n * size_of(bytes / n, rate)) };
-}
-
 /* n samples, of which the last one has another size. With both sizes equal the objects are too few, as n was rounded
  * down; the smaller the others, the more objects, so the right size can be bisected. */
 static void
@@ -92,9 +85,14 @@ unscale(double objects, double bytes, uint64_t rate, struct unscaled ret[UNSCALE
 		return 1;
 	}
 	n = objects / unscale_factor(objects, bytes, rate);
-	if (n >= ENOUGH_SAMPLES || n < 2 || fabs(n - round(n)) < WHOLE * n) {
-		n = fmax(1, floor(fmin(round(n), bytes / (double)rate)));
-		ret[0] = one_size(n, bytes, (double)rate);
+	/* All of the mean size: n samples of it stand for both sums, so if n is nearly a whole number we are done. */
+	if (n >= ENOUGH_SAMPLES || (n >= 1 - WHOLE && fabs(n - round(n)) < WHOLE * n)) {
+		ret[0] = (struct unscaled){ positive(n), positive(round(n) * bytes / objects) };
+		return 1;
+	}
+	/* No number of samples fits both sums: bytes go first. */
+	if (n < 2) {
+		ret[0] = (struct unscaled){ 1, positive(size_of(bytes, (double)rate)) };
 		return 1;
 	}
 	two_sizes(floor(n), objects, bytes, (double)rate, ret);

@@ -64,7 +64,7 @@ fake_large(uint32_t n_sites, uint32_t depth)
 		stack[0] = fake_frame(f, 0x10000000 + 16 * i, module, 0);
 		for (uint32_t k = 1; k < depth; k++) {
 			seed = seed * 6364136223846793005 + 1442695040888963407;
-			stack[k] = (uint32_t)(seed >> 33) % (k < depth / 2 ? n_roots : 32);
+			stack[k] = (uint32_t)(seed >> 33) % (k < depth * 3 / 4 ? n_roots : 32);
 		}
 		fake_count(f, fake_site(f, stack, depth, 0), 16 + i % 1000 * 24, 1 + i % 7, i % 2);
 	}
