@@ -316,7 +316,7 @@ debuginfo_find(struct debuginfo *d, uint64_t address, struct debuginfo_line *lin
 	struct dwarf_line found[WIRE_LINES_MAX] = { 0 };
 	uint64_t start = 0;
 	const char *symbol;
-	size_t n = 0;
+	size_t n = 0, kept = 0;
 
 	if (!ranges_find(&d->code, address))
 		return 0;
@@ -331,13 +331,16 @@ debuginfo_find(struct debuginfo *d, uint64_t address, struct debuginfo_line *lin
 		const struct dwarf_line *line = &found[i];
 		const char *system = line->linkage_name ? line->linkage_name : line->name;
 
-		lines[i] = (struct debuginfo_line){ .system_name = system ? system : "(unnamed)",
-						    .source_name = line->name ? line->name : "(unnamed)",
-						    .file = line->file,
-						    .line = line->line,
-						    .start_line = line->start_line };
+		if (!system &&
+		    i < n - 1) /* its entry is in a file we do not have: leave it to the function around it */
+			continue;
+		lines[kept++] = (struct debuginfo_line){ .system_name = system ? system : "(unnamed)",
+							 .source_name = line->name ? line->name : "(unnamed)",
+							 .file = line->file,
+							 .line = line->line,
+							 .start_line = line->start_line };
 	}
 	if (n > 0)
-		name_outermost(&found[n - 1], symbol, start, &lines[n - 1]);
-	return n;
+		name_outermost(&found[n - 1], symbol, start, &lines[kept - 1]);
+	return kept;
 }

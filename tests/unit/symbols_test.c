@@ -78,6 +78,21 @@ TEST(a_program_that_is_not_position_independent_is_as_good)
 	check_inlined_with(SYMBOLS_CC, FLAGS " -no-pie -fno-pie");
 }
 
+TEST(a_program_whose_debug_information_stayed_with_its_objects_has_names_and_lines)
+{
+	struct subject *s = subject_new(SYMBOLS_CC, SOURCE, FLAGS " -gsplit-dwarf");
+	struct symbols *symbols = subject_symbols(NULL);
+
+	subject_start(s);
+	subject_resolve(s, symbols, true);
+	CHECK_STR("outer", subject_at(s, "deep")->lines[0].name);
+	CHECK_EQ(subject_line(SOURCE, "deep", 0), subject_at(s, "deep")->lines[0].line);
+	CHECK_STR("symbols_plain", subject_at(s, "plain")->lines[0].name);
+	CHECK_EQ(subject_line(SOURCE, "plain", 0), subject_at(s, "plain")->lines[0].line);
+	symbols_free(symbols);
+	subject_free(s);
+}
+
 TEST(compressed_debug_sections_are_read)
 {
 	check_inlined_with(SYMBOLS_CC, FLAGS " -gz=zlib");
@@ -204,6 +219,46 @@ TEST(a_separate_debug_file_serves_alone_when_the_program_is_gone)
 	check_inlined(s);
 	symbols_free(symbols);
 	subject_free(s);
+}
+
+/* dwz -m moves what two debug files have in common to a third one, which both name with its build-id. */
+static void
+check_shared(bool has_common)
+{
+	struct subject *s = subject_new(SYMBOLS_CC, SOURCE, FLAGS);
+	char directory[128];
+	const char *const dirs[] = { directory, NULL };
+	struct symbols *symbols;
+
+	snprintf(directory, sizeof(directory), "%s/debug", s->dir);
+	symbols = subject_symbols(&(struct symbols_options){ .debug_dirs = dirs });
+	separate_debug(s);
+	/* Small files share little: the second one is the first one once more. */
+	CHECK(subject_shell(
+		s,
+		"mkdir debug/.dwz && cp $(find debug -name '*.debug') twin && "
+		"dwz -m debug/.dwz/common -M /usr/lib/debug/.dwz/common $(find debug -name '*.debug') twin && "
+		"test -s debug/.dwz/common && %s",
+		has_common ? "true" : "rm debug/.dwz/common"));
+	subject_start(s);
+	subject_resolve(s, symbols, true);
+	if (has_common) {
+		check_inlined(s);
+	} else {
+		const struct symbol *deep = subject_at(s, "deep");
+		CHECK_EQ(SYMBOL_FOUND, deep->state);
+		CHECK_STR("outer", deep->lines[deep->n_lines - 1].name);
+	}
+	symbols_free(symbols);
+	subject_free(s);
+}
+
+TEST(a_debug_file_that_shares_parts_with_others_is_read_with_and_without_them)
+{
+	if (skipped("a_debug_file_that_shares_parts_with_others", "dwz"))
+		return;
+	check_shared(true);
+	check_shared(false);
 }
 
 static void
