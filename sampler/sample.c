@@ -68,42 +68,55 @@ sample_due(size_t size)
 	return period;
 }
 
-/* Begin a sample in this thread, unless it is at one: then a signal handler interrupted that, or left it for good by
- * longjmp. In the second case the stack is shallower now. */
-static struct stack *
-begin(struct process *p, struct thread *t)
+#define MARK UINT64_C(0x68656170642d6d6b)
+
+/* Is the sample that the thread is said to be at really under way below us, and we in a signal handler that interrupted
+ * it? It left a mark on the stack. If a handler ended it by a jump, we are not deeper than the mark, or it was
+ * overwritten since. */
+static bool
+is_interrupted(const struct thread *t, const volatile uint64_t *here)
 {
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	struct stack_range range = thread_stack((uintptr_t)here);
+
+	if (t->busy < range.low || t->busy >= range.high)
+		return true; /* we are on another stack, a signal's */
+	return (uintptr_t)here < t->busy && *(const volatile uint64_t *)t->busy == (MARK ^ t->busy);
+}
+
+/* Begin a sample in this thread, unless it is at one. `mark` lies in the caller's frame. */
+static struct stack *
+begin(struct process *p, struct thread *t, volatile uint64_t *mark)
+{
 	uint32_t slot;
 
 	if (unlikely(t->busy)) {
-		struct stack_range range = thread_stack(here);
-
-		if (here <= t->busy || t->busy < range.low || t->busy >= range.high)
+		if (is_interrupted(t, mark))
 			return NULL;
 		scratch_give(&p->scratch, t->scratch);
 	}
-	t->busy = here;
-	atomic_signal_fence(memory_order_seq_cst);
 	if (unlikely(t->image != p->image)) {
 		t->serial = atomic_fetch_add_explicit(&p->segment.header->threads, 1, memory_order_relaxed) + 1;
 		t->image = p->image;
 	}
+	t->busy = 0;
 	slot = scratch_take(&p->scratch, t->serial);
-	if (unlikely(slot == SCRATCH_NONE)) {
-		t->busy = 0;
+	if (unlikely(slot == SCRATCH_NONE))
 		return NULL;
-	}
 	t->scratch = slot;
+	*mark = MARK ^ (uintptr_t)mark;
+	atomic_signal_fence(memory_order_seq_cst);
+	t->busy = (uintptr_t)mark;
+	atomic_signal_fence(memory_order_seq_cst);
 	return &p->scratch.slots[slot];
 }
 
 static void
 end(struct process *p, struct thread *t)
 {
-	scratch_give(&p->scratch, t->scratch);
 	atomic_signal_fence(memory_order_seq_cst);
 	t->busy = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	scratch_give(&p->scratch, t->scratch);
 }
 
 static void
@@ -136,6 +149,7 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	struct stack_range range;
 	struct stack *stack;
 	struct heapd_live *record;
+	volatile uint64_t mark;
 	uint64_t weight;
 	uint32_t id, site;
 
@@ -143,7 +157,7 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	    atomic_load_explicit(&p->segment.header->control, memory_order_relaxed) == HEAPD_CONTROL_PAUSE)
 		goto out;
 	weight = random_weight(size, period);
-	stack = begin(p, t);
+	stack = begin(p, t, &mark);
 	if (unlikely(!stack)) {
 		lose(p, HEAPD_LOST_BUSY, size, weight);
 		goto out;

@@ -15,7 +15,7 @@ struct thread {
 	uint64_t countdown; /* bytes until the next sample; hot: see sample.h */
 	uint64_t period; /* with which countdown was drawn; 0: none was drawn yet */
 	uint64_t random; /* state of random_next */
-	uintptr_t busy; /* stack address of the sample being taken; 0 if none */
+	uintptr_t busy; /* where the sample being taken left its mark; 0 if none */
 	struct stack_range stack; /* the thread's own stack; 0, 0 until known */
 	uint32_t serial; /* number in the segment, from 1 */
 	uint32_t image; /* of the process the serial belongs to: process_image() */

@@ -1,0 +1,19 @@
+"""The sampler is a guest: signals, jumps, forks and limits of its host do not make either of them stumble."""
+
+import os
+
+from e2e import *
+
+
+@test
+def a_storm_of_signals_whose_handlers_allocate_and_jump_out_leaves_sampling_at_work(place):
+	out = place.path("p.pb.gz")
+	r = place.heapd("run", "--quiet", "--period", "1", "--output", out, "--", os.path.join(TARGETS, "interrupted"), "1500").good()
+	check_eq("signals many, jumps many\n", r.text, "what the program saw")
+	with open(out, "rb") as f:
+		p = pprofile.decode(f.read())
+	check_eq((1000, 777000), (p.cumulative("inuse_objects").get("keep_after"), p.cumulative("inuse_space").get("keep_after")), "what is in use after the storm")
+
+
+if __name__ == "__main__":
+	main()
