@@ -285,6 +285,8 @@ run_finish(struct run *run)
 	run->server = NULL;
 	if (!run->targets || !run->symbols)
 		return;
+	/* The second time takes note of what the first removed. */
+	(void)targets_poll(run->targets);
 	(void)targets_poll(run->targets);
 	if (selection_all(run->targets, &all) < 0) {
 		log_line("out of memory: the last profile is not shown");

@@ -2,6 +2,7 @@
 #include "source.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
@@ -41,10 +42,43 @@ source_close(struct source *s)
 	*s = (struct source){ 0 };
 }
 
+/* Does targets_find() take `what` for this target too? */
+static bool
+fits(const struct target *t, const char *what)
+{
+	char pid[16];
+
+	(void)snprintf(pid, sizeof(pid), "%u", t->pid);
+	return strcmp(t->name, what) == 0 || strcmp(pid, what) == 0;
+}
+
+/* Living before ended ones, the newest first: the one that is meant is near the top. */
+static void
+list_targets(struct target *const *list, size_t n, const char *only)
+{
+	enum { SHOWN = 20 };
+	size_t shown = 0, more = 0;
+
+	for (size_t i = 0; i < 2 * n; i++) {
+		const struct target *t = list[n - 1 - i % n];
+		bool alive = atomic_load_explicit(&t->alive, memory_order_relaxed);
+
+		if (alive != (i < n) || (only && !fits(t, only)))
+			continue;
+		if (shown < SHOWN) {
+			log_line("  %s  %s, pid %u%s", t->id, t->name, t->pid, alive ? "" : ", ended");
+			shown++;
+		} else {
+			more++;
+		}
+	}
+	if (more > 0)
+		log_line("  and %zu more, see heapd list", more);
+}
+
 static void
 refuse(const struct source *s, const char *what, int error)
 {
-	enum { SHOWN = 20 };
 	struct target **list = targets_list(s->targets);
 	size_t n = 0;
 
@@ -62,11 +96,7 @@ refuse(const struct source *s, const char *what, int error)
 			log_line("several targets fit '%s'; name one of these by its id:", what);
 		else
 			log_line("there is no target '%s'. There are:", what);
-		for (size_t i = 0; i < n && i < SHOWN; i++)
-			log_line("  %s  %s, pid %u%s", list[i]->id, list[i]->name, list[i]->pid,
-				 atomic_load_explicit(&list[i]->alive, memory_order_relaxed) ? "" : ", ended");
-		if (n > SHOWN)
-			log_line("  and %zu more, see heapd list", n - SHOWN);
+		list_targets(list, n, error == -ENOTUNIQ ? what : NULL);
 	}
 	targets_list_free(list);
 }

@@ -33,21 +33,28 @@ scope_of(const struct request *q)
 	return s;
 }
 
-/* Up to so many ids and names, for people who asked for one that does not exist. */
+/* Up to so many ids and names, for people who asked for one that does not exist: the living first, then the newest. */
 static void
 routes_list(struct routes *r, struct text *to)
 {
 	enum { SHOWN = 50 };
 	struct target **list = targets_list(r->targets);
-	size_t n = 0;
+	size_t n = 0, shown = 0;
 
-	for (; list && list[n]; n++)
-		if (n < SHOWN)
-			text_printf(to, "\n  /targets/%s/debug/pprof/heap  %s, pid %u%s", list[n]->id, list[n]->name,
-				    list[n]->pid,
-				    atomic_load_explicit(&list[n]->alive, memory_order_relaxed) ? "" : ", ended");
-	if (n > SHOWN)
-		text_printf(to, "\n  and %zu more, see /api/v1/targets", n - SHOWN);
+	while (list && list[n])
+		n++;
+	for (size_t i = 0; i < 2 * n && shown < SHOWN; i++) {
+		const struct target *t = list[n - 1 - i % n];
+		bool alive = atomic_load_explicit(&t->alive, memory_order_relaxed);
+
+		if (alive != (i < n))
+			continue;
+		text_printf(to, "\n  /targets/%s/debug/pprof/heap  %s, pid %u%s", t->id, t->name, t->pid,
+			    alive ? "" : ", ended");
+		shown++;
+	}
+	if (n > shown)
+		text_printf(to, "\n  and %zu more, see /api/v1/targets", n - shown);
 	targets_list_free(list);
 }
 
