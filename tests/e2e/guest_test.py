@@ -15,5 +15,17 @@ def a_storm_of_signals_whose_handlers_allocate_and_jump_out_leaves_sampling_at_w
 	check_eq((1000, 777000), (p.cumulative("inuse_objects").get("keep_after"), p.cumulative("inuse_space").get("keep_after")), "what is in use after the storm")
 
 
+@test
+def children_forked_from_among_busy_threads_live_and_do_not_count_in_their_parent(place):
+	for period in ("1", "20000"):
+		r = place.heapd("run", "--quiet", "--period", period, "--", os.path.join(TARGETS, "forkstorm"), "150").good()
+		check_eq("0 failed\n", r.text, f"what the parent saw at period {period}")
+	out = place.path("p.pb.gz")
+	place.heapd("run", "--quiet", "--period", "1", "--output", out, "--", os.path.join(TARGETS, "forkstorm"), "20").good()
+	with open(out, "rb") as f:
+		p = pprofile.decode(f.read())
+	check_eq(777000, p.cumulative("inuse_space").get("keep"), "what the parent keeps")
+
+
 if __name__ == "__main__":
 	main()
