@@ -161,7 +161,7 @@ TEST(every_damaged_header_is_refused_with_a_reason)
 		CHECK(reader == NULL);
 		if (!strstr(reader_why(), damages[i].word)) {
 			printf("# damage %zu: \"%s\" does not say \"%s\"\n", i, reader_why(), damages[i].word);
-			CHECK(!"a helpful sentence");
+			CHECK(strstr(reader_why(), damages[i].word) != NULL);
 		}
 		fake_free(f);
 		close(fd);
