@@ -56,7 +56,7 @@
 #define HEAPD_OVERFLOW_SITE 0
 
 #define HEAPD_WEIGHT_SHIFT 16           /* objects are sums of w in units of 2^-16 */
-#define HEAPD_OBJECTS_VAR_SHIFT 4       /* *_objects_var are in units of 2^-4 object^2 */
+#define HEAPD_OBJECTS_VAR_SHIFT 10      /* *_objects_var are in units of 2^-10 object^2: w(w-1) is small for large blocks */
 #define HEAPD_BYTES_VAR_SHIFT 16        /* *_bytes_var are in units of 2^16 byte^2 */
 
 #define HEAPD_PERIOD_DEFAULT 524288     /* bytes; 1 samples every allocation */

@@ -1,0 +1,93 @@
+"""The numbers are right: exactly at period 1, and without a bias of 3 % otherwise. tests/bench/truth is the full version."""
+
+import os
+
+from e2e import *
+
+CHECK = os.path.join(TARGETS, "truth_check")
+
+
+def compare(place, options, target, preload=LIBHEAPD):
+	command = [CHECK, "--library", preload, *options, "--", os.path.join(TARGETS, target[0]), *target[1:]]
+	r = place.run(command)
+	check(r.code == 0, f"{' '.join(target)} with {' '.join(options)}", r.text)
+
+
+def exact(place, *target, preload=LIBHEAPD):
+	compare(place, ["--period", "1"], target, preload)
+
+
+def estimated(place, period, runs, *target, options=()):
+	"""A bound of 1.5 % and a standard error that must be a fifth of it: a bias of 3 % cannot hide."""
+	compare(place, ["--period", str(period), "--runs", str(runs), "--bias", "1.5", *options], target)
+
+
+@test
+def every_size_and_mix_of_sizes_is_counted_exactly(place):
+	exact(place, "sizes")
+	exact(place, "mixed")
+
+
+@test
+def partial_frees_are_counted_exactly(place):
+	exact(place, "partial")
+
+
+@test
+def chains_of_realloc_are_counted_exactly(place):
+	exact(place, "realloc")
+
+
+@test
+def aligned_zero_and_failed_allocations_and_those_inside_the_libc_are_counted_exactly(place):
+	exact(place, "aligned")
+	exact(place, "libc")
+
+
+@test
+def every_form_of_new_and_delete_and_the_containers_are_counted_exactly(place):
+	exact(place, "cxx")
+
+
+@test
+def frees_on_other_threads_are_counted_exactly(place):
+	exact(place, "threads", "8", "5000")
+
+
+@test
+def each_process_of_a_fork_tree_counts_for_itself(place):
+	exact(place, "forks", "3")
+
+
+@test
+def code_that_was_unloaded_and_replaced_at_its_address_is_told_apart(place):
+	exact(place, "plugins")
+
+
+@test
+def nothing_drifts_in_ten_million_operations(place):
+	exact(place, "churn", "10000000")
+
+
+@test
+def estimates_of_every_size_are_unbiased_and_their_errors_honest(place):
+	estimated(place, 4096, 100, "sizes", "0x200000", "16", "0x10000", options=["--coverage", "91", "99"])
+
+
+@test
+def estimates_of_mixed_sizes_at_one_site_are_unbiased(place):
+	estimated(place, 4096, 100, "mixed", "100000")
+
+
+@test
+def estimates_at_a_larger_period_are_unbiased(place):
+	estimated(place, 65536, 90, "sizes", "0x2000000", "256", "0x40000")
+
+
+@test
+def estimates_of_fork_children_and_their_parent_are_unbiased(place):
+	estimated(place, 4096, 100, "forks", "1", "2", "20000")
+
+
+if __name__ == "__main__":
+	main()
