@@ -270,6 +270,15 @@ index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const str
 	return looked ? index : record_find_or_make(s, image);
 }
 
+void
+modules_forget(void *_Atomic *known)
+{
+	_Atomic uint64_t *words = atomic_load_explicit(known, memory_order_acquire);
+
+	for (unsigned i = 0; words && i < 1 << KNOWN_BITS; i++)
+		atomic_store_explicit(&words[i], 0, memory_order_relaxed);
+}
+
 /* -- the loader -- */
 
 /* Known from the kernel and the same for the life of the process image; set before other threads come here. */

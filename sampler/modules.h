@@ -20,9 +20,12 @@ struct module {
 void modules_start(struct segment *segment);
 
 /* The module that holds address now. *known: NULL at first, then private memory of this file (wiped on fork), which
- * remembers records by place and generation; a module that came back to its place unchanged keeps its record.
+ * remembers records by place and generation (16 bits); a module that came back to its place unchanged keeps its record.
  * Returns 0, -ENOENT: code of no module, or -ENOSYS: cannot know. */
 int modules_find(void *_Atomic *known, struct segment *segment, uint32_t generation, uintptr_t address,
 		 struct module *ret);
+
+/* Before generations come round: what is remembered of this one long ago must not become true again. */
+void modules_forget(void *_Atomic *known);
 
 #endif

@@ -172,8 +172,8 @@ row_lookup(struct row *rows, uint32_t mask, uint64_t key)
 	return NULL;
 }
 
-/* The short way looks whether a slot is above sp, not whether it is below the CFA, nor for wrapping around: nobody has a
- * stack that close to address 0. */
+/* What the short way takes for granted of a slot, so that it need only look whether the slot is above sp and the CFA not
+ * above the end of the stack: the CFA is above the slot, and if the slot wraps around address 0, it is negative. */
 static inline bool
 near_below(int32_t offset)
 {
@@ -478,7 +478,9 @@ unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *s
 	atomic_store_explicit(&w.own.key, 0, memory_order_relaxed);
 	atomic_store_explicit(&w.own.place, 0, memory_order_relaxed);
 	atomic_store_explicit(&w.own.hint, 0, memory_order_relaxed);
-	row = rows ? &rows[row_first(key, rows_mask(u))] : &w.own;
+	row = rows ? row_lookup(rows, rows_mask(u), key) : NULL;
+	if (!row)
+		row = base;
 	for (;;) {
 		struct taken t;
 		uintptr_t cfa, saved, pc;
@@ -502,8 +504,8 @@ unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *s
 		cfa = (t.place & ROW_BASE_FP ? fp : sp) + (uintptr_t)(int32_t)t.offsets;
 		saved = cfa + (uintptr_t)((int64_t)t.offsets >> 32);
 		pc = RA_BELOW_CFA ? cfa - sizeof(pc) : cfa + (uintptr_t)(int64_t)(int16_t)(t.place >> 32) * 8;
-		if (likely(((t.place & ROW_LONG) | cfa % STACK_ALIGN) == 0 && cfa > sp && cfa <= high && saved >= sp &&
-			   (RA_BELOW_CFA || pc >= sp))) {
+		if (likely((t.place & ROW_LONG) == 0 && cfa % STACK_ALIGN == 0 && cfa <= high &&
+			   (intptr_t)saved >= (intptr_t)sp && (RA_BELOW_CFA || (intptr_t)pc >= (intptr_t)sp))) {
 			key = code_address(load_word(pc)) ^ generation_bits;
 			saved = load_word(saved);
 			fp = t.place & ROW_FP_SAVED ? saved : fp;
@@ -546,13 +548,15 @@ unwind_forget(struct unwinder *u, struct segment *segment)
 
 	if (segment->header)
 		atomic_fetch_add_explicit(&segment->header->modules_generation, 1, memory_order_relaxed);
-	/* Before the generation in the keys comes round: rows as old as that must not become true again. */
-	if (rows && (generation & GENERATION_MASK) == 0)
-		for (uint32_t i = 0; i < ROWS_MAX; i++) {
-			uint64_t key = atomic_load_explicit(&rows[i].key, memory_order_relaxed);
+	if ((generation & GENERATION_MASK) != 0)
+		return;
+	/* The generation in the keys comes round: rows as old as that must not become true again. */
+	modules_forget(&u->modules);
+	for (uint32_t i = 0; rows && i < ROWS_MAX; i++) {
+		uint64_t key = atomic_load_explicit(&rows[i].key, memory_order_relaxed);
 
-			if (key != KEY_BUSY)
-				atomic_compare_exchange_strong_explicit(&rows[i].key, &key, 0, memory_order_relaxed,
-									memory_order_relaxed);
-		}
+		if (key != KEY_BUSY)
+			atomic_compare_exchange_strong_explicit(&rows[i].key, &key, 0, memory_order_relaxed,
+								memory_order_relaxed);
+	}
 }

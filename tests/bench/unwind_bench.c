@@ -58,9 +58,10 @@ walk_once(void)
 {
 	struct unwind_start start = { (uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_dwarf_cfa(),
 				      *(uintptr_t *)__builtin_frame_address(0) };
-	struct trace trace = { .n = 0 };
+	struct trace trace;
 	struct stack_range range;
 
+	trace.n = 0;
 	switch (walker) {
 	case HEAPD:
 		range = thread_stack(start.cfa);
