@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jit_maps.h"
 #include "log.h"
 #include "module_search.h"
 #include "perfmap.h"
@@ -25,17 +26,8 @@
 
 #define TIMEOUT_MS 5000
 #define RETRY_MS 60000
-#define WORKERS_LOST_MAX \
-	4 /* in one call; a target that brings more bad files than that waits a minute for the others */
-#define PERFMAPS_MAX 16
-#define PERFMAPS_BYTES_MAX ((size_t)256 << 20)
-
-struct jit { /* perf map of one life of a process */
-	struct perfmap *map; /* NULL: free slot */
-	uint64_t random, start_time;
-	uint32_t pid;
-	uint64_t used; /* grows with each use */
-};
+/* In one call. A target that brings more bad files than that waits a minute for the others. */
+#define WORKERS_LOST_MAX 4
 
 struct symbols {
 	char *program;
@@ -45,8 +37,7 @@ struct symbols {
 	pthread_mutex_t working, jit_lock, cached;
 	struct worker_link *link;
 	struct symbol_cache *cache;
-	struct jit jits[PERFMAPS_MAX];
-	uint64_t jit_uses;
+	struct jit_maps *jit;
 	_Atomic uint64_t lookups, hits, refused;
 };
 
@@ -65,6 +56,7 @@ struct job {
 		uint64_t address; /* in the ELF file */
 	} * misses;
 	size_t n_misses;
+	unsigned workers_lost;
 };
 
 static void
@@ -109,8 +101,9 @@ symbols_new(const struct symbols_options *options, struct symbols **ret)
 	s->debug_dirs = copy_strings(options && options->debug_dirs ? options->debug_dirs : usual);
 	s->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
 	s->cache = symbol_cache_new();
+	s->jit = jit_maps_new();
 	s->link = s->program ? worker_link_new(s->program) : NULL;
-	if (!s->debug_dirs || !s->cache || !s->link) {
+	if (!s->debug_dirs || !s->cache || !s->jit || !s->link) {
 		symbols_free(s);
 		return -ENOMEM;
 	}
@@ -125,8 +118,7 @@ symbols_free(struct symbols *s)
 		return;
 	worker_link_free(s->link);
 	symbol_cache_free(s->cache);
-	for (size_t i = 0; i < PERFMAPS_MAX; i++)
-		perfmap_free(s->jits[i].map);
+	jit_maps_free(s->jit);
 	free_strings(s->debug_dirs);
 	free(s->program);
 	pthread_mutex_destroy(&s->working);
@@ -421,10 +413,13 @@ resolve_module(struct job *j, const struct miss *misses, size_t n)
 		keep_unasked(j, module, addresses, n, SYMBOL_FAILED);
 		goto out;
 	}
-	r = ask(j, number, 0, addresses, n, &done);
-	if (worker_is_gone(
-		    r)) /* most of what can go wrong is in the DWARF; function names alone are worth another worker */
+	r = j->workers_lost < WORKERS_LOST_MAX ? ask(j, number, 0, addresses, n, &done) : -EDQUOT;
+	if (worker_is_gone(r)) {
+		/* Most of what can go wrong is in the DWARF; function names alone are worth another worker. */
+		j->workers_lost++;
 		r = ask(j, number, WIRE_WITHOUT_DWARF, addresses, n, &done);
+		j->workers_lost += worker_is_gone(r);
+	}
 	if (r < 0)
 		keep_failure(j, m, module, addresses + done, n - done, r);
 	r = 0;
@@ -453,64 +448,6 @@ resolve_misses(struct job *j)
 	return r;
 }
 
-static size_t
-jit_bytes(const struct symbols *s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < PERFMAPS_MAX; i++)
-		n += s->jits[i].map ? perfmap_bytes(s->jits[i].map) : 0;
-	return n;
-}
-
-/* The least recently used slot that is not `keep`; a free one if there is. */
-static struct jit *
-jit_oldest(struct symbols *s, const struct jit *keep)
-{
-	struct jit *oldest = NULL;
-
-	for (size_t i = 0; i < PERFMAPS_MAX; i++) {
-		struct jit *slot = &s->jits[i];
-		if (slot == keep)
-			continue;
-		if (!oldest || !slot->map || (oldest->map && slot->used < oldest->used))
-			oldest = slot;
-	}
-	return oldest;
-}
-
-/* The perf map of this life of this process, up to date. NULL without memory. */
-static const struct perfmap *
-jit_map(struct job *j)
-{
-	struct symbols *s = j->s;
-	struct jit *jit = NULL;
-
-	for (size_t i = 0; i < PERFMAPS_MAX && !jit; i++)
-		if (s->jits[i].map && s->jits[i].random == j->snap->random && s->jits[i].pid == j->snap->pid &&
-		    s->jits[i].start_time == j->snap->start_time)
-			jit = &s->jits[i];
-	if (!jit) {
-		jit = jit_oldest(s, NULL);
-		perfmap_free(jit->map);
-		*jit = (struct jit){ .map = perfmap_new(),
-				     .random = j->snap->random,
-				     .start_time = j->snap->start_time,
-				     .pid = j->snap->pid };
-	}
-	jit->used = ++s->jit_uses;
-	if (jit->map && j->target)
-		perfmap_update(jit->map, j->target); /* what was read before stays if it is gone */
-	while (jit_bytes(s) > PERFMAPS_BYTES_MAX) {
-		struct jit *oldest = jit_oldest(s, jit);
-		if (!oldest->map)
-			oldest = jit;
-		perfmap_free(oldest->map);
-		oldest->map = NULL;
-	}
-	return jit->map;
-}
-
 /* Frames outside of all modules. */
 static void
 fill_jit(struct job *j)
@@ -528,7 +465,7 @@ fill_jit(struct job *j)
 		if (f->module != HEAPD_NONE && f->address != 0)
 			continue;
 		if (!asked && f->address != 0) {
-			map = jit_map(j);
+			map = jit_maps_get(s->jit, j->snap, j->target);
 			asked = true;
 		}
 		if (map && f->address != 0)

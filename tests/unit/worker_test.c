@@ -110,6 +110,34 @@ TEST(a_worker_that_talks_nonsense_is_given_up)
 	}
 }
 
+TEST(a_target_with_many_bad_files_does_not_keep_the_worker_from_others)
+{
+	struct subject *s = shared_subject();
+	struct snapshot_module modules[12];
+	struct snapshot_frame frames[12];
+	struct snapshot snap = { .modules = modules, .n_modules = 12, .frames = frames, .n_frames = 12 };
+	struct symbols_counters counters;
+	struct symbols *symbols;
+	struct symbol found[12];
+	char program[160];
+
+	snprintf(program, sizeof(program), "%s/bad-hang", s->dir);
+	CHECK(subject_shell(s, "cp %s bad-hang", SYMBOLS_BAD_WORKER));
+	symbols = subject_symbols(&(struct symbols_options){ .worker = program, .timeout_ms = 100 });
+	for (uint32_t i = 0; i < 12; i++) {
+		modules[i] = s->module;
+		modules[i].build_id[0] = (uint8_t)i;
+		frames[i] = (struct snapshot_frame){ .address = s->module.bias + 0x1000, .module = i };
+	}
+	CHECK_EQ(0, symbols_resolve(symbols, &snap, 0, found));
+	for (uint32_t i = 0; i < 12; i++)
+		CHECK_EQ(SYMBOL_FAILED, found[i].state);
+	symbols_count(symbols, &counters);
+	CHECK_EQ(4, counters.worker_failures);
+	CHECK_EQ(12, counters.modules_refused);
+	symbols_free(symbols);
+}
+
 /* The same helper with nothing wrong: so it is the wrongness that the tests above see. */
 TEST(the_misbehaving_worker_is_believed_when_it_behaves)
 {
