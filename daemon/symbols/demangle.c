@@ -7,7 +7,7 @@
 
 #include <libiberty/demangle.h>
 
-/* A mangled name of this size takes libiberty less than 8 MiB of stack, measured with nested types of 4096 levels. */
+/* The nestings of demangle_test, as deep as this size allows, took libiberty less than 1 MiB of stack of the 64 there are. */
 #define MANGLED_MAX 4096
 
 /* What has been printed so far. A name of a few bytes can print gigabytes through back references, so the first chunk
