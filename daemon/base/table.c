@@ -7,23 +7,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-static uint64_t
-seed(void)
-{
-	static uint64_t cached;
-	const void *random;
-	uint64_t n = __atomic_load_n(&cached, __ATOMIC_RELAXED);
-
-	if (n != 0)
-		return n;
-	random = (const void *)getauxval(AT_RANDOM); /* 16 bytes from the kernel, new for every exec */
-	if (random)
-		memcpy(&n, random, sizeof(n));
-	n |= 1;
-	__atomic_store_n(&cached, n, __ATOMIC_RELAXED); /* every thread computes the same */
-	return n;
-}
-
 __extension__ typedef unsigned __int128 wide;
 
 /* Both halves of the product of two words: every bit of either input moves every bit of the result. */
@@ -33,6 +16,27 @@ fold(uint64_t a, uint64_t b)
 	wide product = (wide)a * b;
 
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t
+seed(void)
+{
+	static uint64_t cached;
+	const void *random;
+	uint64_t both[2];
+	uint64_t n = __atomic_load_n(&cached, __ATOMIC_RELAXED);
+
+	if (n != 0)
+		return n;
+	random = (const void *)getauxval(AT_RANDOM); /* 16 bytes from the kernel, new for every exec */
+	/* The C library makes its stack guard of the first of them: nothing may be told from a hash. */
+	if (random) {
+		memcpy(both, random, sizeof(both));
+		n = fold(both[0] ^ UINT64_C(0xa0761d6478bd642f), both[1] ^ UINT64_C(0xe7037ed1a0b428db));
+	}
+	n |= 1;
+	__atomic_store_n(&cached, n, __ATOMIC_RELAXED); /* every thread computes the same */
+	return n;
 }
 
 uint64_t

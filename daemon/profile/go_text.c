@@ -145,7 +145,8 @@ add_tail(struct text *t, const struct profile *p)
 			    profile_error(p->total_variance[k]));
 	for (unsigned i = 0; i < HEAPD_LOSSES; i++)
 		text_printf(t, "# heapd.%s = %" PRIu64 "\n", losses[i], p->lost[i]);
-	text_printf(t, "# heapd.LostBytes = %" PRIu64 "\n", p->lost_bytes);
+	text_printf(t, "# heapd.LostBytes = %" PRIu64 "\n# heapd.Inconsistent = %" PRIu64 "\n", p->lost_bytes,
+		    p->inconsistent);
 }
 
 int

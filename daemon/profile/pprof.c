@@ -20,7 +20,7 @@
 #define SAMPLES_MAX 16000
 #define SIZE_MAX_PLAIN (4u << 20)
 #define GZIP_LEVEL 1 /* as Go: a reader waits. Level 6 takes twice as long for 2 %, see profile_bench.c */
-#define COMMENTS_MAX (HEAPD_LOSSES + 4)
+#define COMMENTS_MAX (HEAPD_LOSSES + 5)
 #define EXTRAS_MAX (COMMENTS_MAX + 12)
 
 typedef Perftools__Profiles__Profile pb_profile;
@@ -311,6 +311,9 @@ write_comments(const struct profile *p, size_t n_folded, struct text *text)
 	if (p->lost_bytes != 0)
 		text_printf(text, "about %" PRIu64 " bytes are in none of the stacks: their samples were skipped\n",
 			    p->lost_bytes);
+	if (p->inconsistent != 0)
+		text_printf(text, "%" PRIu64 " values were damaged or made no sense, and were cut to what did\n",
+			    p->inconsistent);
 	if (n_folded != 0)
 		text_printf(text, "%zu small stacks are summed up in [other]\n", n_folded);
 }

@@ -505,6 +505,7 @@ sum_counters(struct profile *p, const struct snapshot *s)
 	for (unsigned i = 0; i < HEAPD_LOSSES; i++)
 		p->lost[i] += s->lost[i];
 	p->lost_bytes += s->lost_bytes;
+	p->inconsistent += s->inconsistent;
 }
 
 int

@@ -75,6 +75,7 @@ struct profile {
 	int64_t duration_ns; /* 0 unless it is a difference */
 	uint64_t period;
 	uint64_t lost[HEAPD_LOSSES], lost_bytes;
+	uint64_t inconsistent; /* values of the snapshots that made no sense */
 	struct strings *strings; /* owns every string above */
 };
 

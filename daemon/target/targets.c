@@ -141,6 +141,7 @@ find_entry(struct targets *t, size_t place, const char *name)
 	return NULL;
 }
 
+/* NULL if there is no room, or no memory: then the place is looked at again. */
 static struct entry *
 add_entry(struct targets *t, size_t place, const char *name, const struct stat *st, int64_t now)
 {
@@ -155,7 +156,7 @@ add_entry(struct targets *t, size_t place, const char *name, const struct stat *
 		struct entry *entries = realloc(t->entries, room * sizeof(*entries));
 
 		if (!entries)
-			return NULL;
+			goto again;
 		t->entries = entries;
 		t->room = room;
 	}
@@ -163,9 +164,12 @@ add_entry(struct targets *t, size_t place, const char *name, const struct stat *
 	*e = (struct entry){ .place = place, .dev = st->st_dev, .ino = st->st_ino, .since_ms = now };
 	e->name = strdup(name);
 	if (!e->name)
-		return NULL;
+		goto again;
 	t->n++;
 	return e;
+again:
+	places_get(t->places, place)->changed = true;
+	return NULL;
 }
 
 static void

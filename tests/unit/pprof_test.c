@@ -113,6 +113,19 @@ TEST(an_encoded_profile_says_what_the_segment_said)
 	fake_free(f);
 }
 
+TEST(what_was_cut_away_is_told)
+{
+	struct fake_segment *f = segment();
+	pb_profile *m;
+
+	f->sites[1].freed.bytes = f->sites[1].alloc.bytes + 1;
+	m = encode_segment(f);
+	CHECK(has_comment(m, "1 values were damaged"));
+	CHECK_EQ(0, m->sample[0]->value[3]);
+	release(m);
+	fake_free(f);
+}
+
 TEST(allocs_names_the_type_to_show_first)
 {
 	struct fake_segment *f = segment();

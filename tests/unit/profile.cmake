@@ -18,3 +18,9 @@ daemon_test(snapshot fake-snapshot)
 daemon_test(profile fake-snapshot)
 daemon_test(pprof fake-snapshot pprof-check)
 daemon_test(forms fake-snapshot)
+
+# Its linker flags send allocations of the rooms through the test.
+daemon_test(memory fake-segment room-target)
+foreach(name malloc calloc realloc strdup strndup asprintf)
+	target_link_options(memory_test PRIVATE -Wl,--wrap=${name})
+endforeach()

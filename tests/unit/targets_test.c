@@ -24,7 +24,7 @@ static const char *const dirs[] = { dir, NULL };
 static void
 new_dir(void)
 {
-	snprintf(dir, sizeof(dir), "/dev/shm/heapd-test-XXXXXX");
+	snprintf(dir, sizeof(dir), "/dev/shm/test-heapd-XXXXXX");
 	CHECK(mkdtemp(dir) != NULL);
 }
 
@@ -246,6 +246,67 @@ TEST(directories_that_do_not_exist_yet_are_waited_for)
 	CHECK_EQ(0, mkdir(deep, 0700));
 	put(f, "a/b/1-1-1.heapd");
 	CHECK(wait_for(t, 1));
+	targets_free(t);
+	fake_free(f);
+	remove_dir();
+}
+
+TEST(without_a_word_from_the_user_the_usual_places_are_looked_at)
+{
+	struct fake_segment *f = fake_new(70000001, 1, 0xfeed, "usual");
+	struct targets *t = NULL;
+	struct target *found = NULL;
+	char usual[128], *saved = getenv("HEAPD_DIR");
+
+	new_dir();
+	/* The user's runtime directory; as root those of all users are among the places, /dev/shm/heapd-* as well. */
+	CHECK_EQ(0, setenv("XDG_RUNTIME_DIR", dir, 1));
+	snprintf(usual, sizeof(usual), "%s/heapd", dir);
+	CHECK_EQ(0, unsetenv("HEAPD_DIR"));
+	CHECK_EQ(0, targets_new(NULL, &t));
+	CHECK_EQ(-ENOENT, targets_find(t, "70000001-feed", &found));
+	CHECK_EQ(0, mkdir(usual, 0700));
+	CHECK_EQ(0, targets_poll(t));
+	put(f, "heapd/70000001-1-feed.heapd");
+	CHECK_EQ(0, targets_poll(t));
+	CHECK_EQ(0, targets_find(t, "70000001-feed", &found));
+	target_unref(found);
+	targets_free(t);
+	/* Named in the environment, it is the only place. */
+	CHECK_EQ(0, setenv("HEAPD_DIR", usual, 1));
+	CHECK_EQ(0, targets_new(NULL, &t));
+	CHECK_EQ(1, count(t, false));
+	targets_free(t);
+	CHECK_EQ(0, setenv("HEAPD_DIR", dir, 1));
+	CHECK_EQ(0, targets_new(NULL, &t));
+	CHECK_EQ(0, count(t, false));
+	targets_free(t);
+	if (saved)
+		setenv("HEAPD_DIR", saved, 1);
+	fake_free(f);
+	remove_dir();
+}
+
+TEST(as_root_the_directories_of_all_users_are_found_also_later_ones)
+{
+	struct fake_segment *f = fake_new(70000002, 1, 0xbeef, "shared");
+	struct targets *t = NULL;
+	struct target *found = NULL;
+	char user[] = "/dev/shm/heapd-test-XXXXXX";
+
+	if (geteuid() != 0) {
+		printf("# needs root, not tested\n");
+		return;
+	}
+	CHECK_EQ(0, unsetenv("HEAPD_DIR"));
+	CHECK_EQ(0, targets_new(NULL, &t));
+	CHECK(mkdtemp(user) != NULL);
+	CHECK_EQ(0, targets_poll(t));
+	snprintf(dir, sizeof(dir), "%s", user);
+	put(f, NULL);
+	CHECK_EQ(0, targets_poll(t));
+	CHECK_EQ(0, targets_find(t, "70000002-beef", &found));
+	target_unref(found);
 	targets_free(t);
 	fake_free(f);
 	remove_dir();
