@@ -3,7 +3,7 @@
 find_library(LIBUNWIND unwind)
 find_path(LIBUNWIND_INCLUDE libunwind.h)
 if(LIBUNWIND AND LIBUNWIND_INCLUDE)
-	set(walk unwind cfi modules frames pages thread)
+	set(walk unwind cfi cfi_program modules frames pages thread)
 	list(TRANSFORM walk PREPEND ${PROJECT_SOURCE_DIR}/sampler/)
 	list(TRANSFORM walk APPEND .c)
 	add_executable(unwind_bench unwind_bench.c ${walk})
