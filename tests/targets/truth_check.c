@@ -1,7 +1,7 @@
 /* truth_check - runs a target under the sampler, again and again, and compares its segments with its own tables.
  *
  *   truth_check --library LIBHEAPD [--period N] [--runs N] [--first-seed N] [--bias PERCENT]
- *               [--coverage LOW HIGH] -- PROGRAM [ARGUMENT...]
+ *               [--coverage LOW HIGH] [--together] -- PROGRAM [ARGUMENT...]
  *
  * At period 1 every value must be exactly right. At other periods, with T the truth, e an estimate and v its variance as
  * the segment states them, over all runs:
@@ -13,6 +13,7 @@
  *              as many not sampled allocations a run count here, and only if they weigh alike: with fewer of either, a
  *              normal interval covers too little whatever the sampler does.
  * Where all is sampled, the mean estimate must be within a thousandth.
+ * With --together the processes of a run count as one, as those of a service do: their errors must be independent.
  * Exit status: 0 all is well, 1 not, 2 it could not be tried.
  */
 #include "reader.h"
@@ -60,7 +61,7 @@ static const char *library;
 static uint64_t period = 1, runs = 1, first_seed = 1;
 static double bias_percent = 1, coverage_low, coverage_high;
 static uint64_t processes, segments, total_samples;
-static bool failed;
+static bool failed, together;
 
 __attribute__((format(printf, 1, 2), noreturn)) static void
 give_up(const char *format, ...)
@@ -278,15 +279,37 @@ record(const struct expected *x, long pid)
 	}
 }
 
+/* Add one process's numbers to those of its run. */
+static void
+sum_up(struct expected *sum, int *n_sum, const struct expected *x)
+{
+	int i = 0;
+
+	while (i < *n_sum && strcmp(sum[i].name, x->name) != 0)
+		i++;
+	if (i == MAX_SITES)
+		give_up("too many sites");
+	if (i == *n_sum) {
+		sum[(*n_sum)++] = *x;
+		return;
+	}
+	for (int v = 0; v < VALUES; v++) {
+		sum[i].truth[v] += x->truth[v];
+		sum[i].estimate[v] += x->estimate[v];
+		sum[i].variance[v] += x->variance[v];
+		sum[i].samples[v] += x->samples[v];
+	}
+}
+
 /* Every table of one run's output. Returns after "end" of each with all of its sites recorded. */
 static void
 check_output(char *text, const char *dir)
 {
-	static struct expected x[MAX_SITES];
+	static struct expected x[MAX_SITES], sum[MAX_SITES];
 	struct snapshot *snap = snapshot_new();
 	char *save = NULL, words[VALUES][32];
 	long pid = -1;
-	int n = 0, tables = 0;
+	int n = 0, n_sum = 0, tables = 0;
 
 	if (!snap)
 		give_up("no memory");
@@ -305,7 +328,10 @@ check_output(char *text, const char *dir)
 			if (read_segment(dir, pid, snap))
 				estimate(snap, x, n);
 			for (int i = 0; i < n; i++)
-				record(&x[i], pid);
+				if (together)
+					sum_up(sum, &n_sum, &x[i]);
+				else
+					record(&x[i], pid);
 			tables++;
 			processes++;
 		} else {
@@ -314,6 +340,8 @@ check_output(char *text, const char *dir)
 	}
 	if (tables == 0)
 		give_up("the program printed no table");
+	for (int i = 0; i < n_sum; i++)
+		record(&sum[i], pid);
 	snapshot_free(snap);
 }
 
@@ -450,6 +478,10 @@ parse(int argc, char **argv)
 	int i = 1;
 
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--together") == 0) {
+			together = true;
+			continue;
+		}
 		const char *option = argv[i], *value = i + 1 < argc ? argv[++i] : "";
 
 		if (strcmp(option, "--library") == 0)
@@ -470,7 +502,7 @@ parse(int argc, char **argv)
 	}
 	if (!library || period == 0 || runs == 0 || first_seed == 0 || i + 1 >= argc)
 		give_up("usage: truth_check --library LIB [--period N] [--runs N] [--first-seed N] [--bias PERCENT]"
-			" [--coverage LOW HIGH] -- PROGRAM [ARGUMENT...]");
+			" [--coverage LOW HIGH] [--together] -- PROGRAM [ARGUMENT...]");
 	return argv + i + 1;
 }
 
