@@ -102,6 +102,88 @@ TEST(a_realigned_stack_is_walked_as_the_reference_does)
 }
 #endif
 
+/* Where code is mapped: the program, its libraries, the loader. */
+static struct {
+	uintptr_t low, size;
+} texts[64];
+static size_t texts_count;
+
+static int
+find_texts(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	(void)arg;
+	for (int i = 0; i < info->dlpi_phnum && texts_count < 64; i++) {
+		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+
+		if (h->p_type == PT_LOAD && (h->p_flags & PF_X) && h->p_memsz > 0) {
+			texts[texts_count].low = info->dlpi_addr + h->p_vaddr;
+			texts[texts_count++].size = h->p_memsz;
+		}
+	}
+	return 0;
+}
+
+static uint64_t
+random_word(void)
+{
+	static uint64_t state = 88172645463325252;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+static uintptr_t
+random_code(void)
+{
+	size_t i = random_word() % texts_count;
+
+	return texts[i].low + random_word() % texts[i].size;
+}
+
+TEST(no_stack_however_wrong_makes_us_read_outside_of_it)
+{
+	enum { WORDS = 512, WALKS = 200000 };
+	uint8_t *pages = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *words = (uint64_t *)(pages + 4096);
+	unsigned flags_seen = 0, deepest = 0;
+
+	CHECK(pages != MAP_FAILED);
+	CHECK_EQ(0, mprotect(pages, 4096, PROT_NONE));
+	CHECK_EQ(0, mprotect(pages + 2 * 4096, 4096, PROT_NONE));
+	texts_count = 0;
+	dl_iterate_phdr(find_texts, NULL);
+	for (int i = 0; i < WALKS; i++) {
+		uintptr_t low = (uintptr_t)words, high = low + WORDS * 8;
+		struct unwind_start start = { random_code(), low + random_word() % (WORDS * 8), random_word() };
+
+		if (i % 10000 == 0)
+			begin();
+		if (i % 8 == 0)
+			for (int k = 0; k < WORDS; k++)
+				words[k] = random_word() % 2   ? random_code()
+					   : random_word() % 4 ? low + random_word() % (WORDS * 8)
+							       : random_word() >> random_word() % 64;
+		if (i % 4)
+			start.cfa &= ~(uintptr_t)15;
+		if (i % 3)
+			start.fp = low + random_word() % (WORDS * 8) / 8 * 8;
+		range = (struct stack_range){ low, high };
+		walk(&start);
+		flags_seen |= walked.stack.flags;
+		deepest = walked.stack.depth > deepest ? walked.stack.depth : deepest;
+		for (uint32_t k = 0; k + 1 < walked.stack.depth; k++)
+			if (walked.stack.cfas[k] > high - low || walked.stack.cfas[k + 1] > walked.stack.cfas[k])
+				CHECK(!"a CFA that is not above the one before");
+	}
+	CHECK(deepest > 4);
+	CHECK((flags_seen & (HEAPD_STACK_BAD_FRAME | HEAPD_STACK_NO_CFI)) ==
+	      (HEAPD_STACK_BAD_FRAME | HEAPD_STACK_NO_CFI));
+	munmap(pages, 3 * 4096);
+}
+
 /* -- signals -- */
 
 static volatile sig_atomic_t handled;
