@@ -27,8 +27,8 @@ Build = collections.namedtuple("Build", "name options targets wrap")
 BUILDS = [
 	Build("test", [], ["all"], []),
 	Build("test-asan", ["-DHEAPD_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug"], ["tests/unit/all"], []),
-	# ThreadSanitizer of gcc 12 gives up when the kernel randomises more address bits than it knows.
-	Build("test-tsan", ["-DHEAPD_SANITIZE=thread"], ["tests/unit/all"], ["setarch", "-R"]),
+	# ThreadSanitizer of gcc 12 does not follow fences, and gives up when the kernel randomises more bits than it knows.
+	Build("test-tsan", ["-DHEAPD_SANITIZE=thread", "-DCMAKE_C_FLAGS=-Wno-tsan"], ["tests/unit/all"], ["setarch", "-R"]),
 	Build("test-clang", ["-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++"], ["all"], []),
 ]
 UNIT_SECONDS = 180
@@ -97,7 +97,8 @@ def run_program(program, arguments, tally):
 	shm = tempfile.mkdtemp(prefix="heapd-test-", dir="/dev/shm")
 	os.chmod(tmp, 0o755)
 	env = {k: v for k, v in os.environ.items() if not k.startswith(("HEAPD_", "LD_", "MALLOC_", "PYTHON", "PPROF_")) and k != "XDG_RUNTIME_DIR"}
-	env.update(TMPDIR=tmp, HOME=tmp, HEAPD_DIR=shm, HEAPD_TEST_BUILD=os.path.join(ROOT, "build-test"), LC_ALL="C.UTF-8",
+	# Debian's programs, not those of a rustup or pyenv of whoever runs the tests.
+	env.update(PATH="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", TMPDIR=tmp, HOME=tmp, HEAPD_DIR=shm, HEAPD_TEST_BUILD=os.path.join(ROOT, "build-test"), LC_ALL="C.UTF-8",
 		PYTHONDONTWRITEBYTECODE="1", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1", TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1")
 	started = time.monotonic()
 	try:

@@ -87,6 +87,7 @@ TEST(a_small_file_size_limit_makes_it_fail_and_not_die)
 	CHECK(in_child(without_large_files));
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* sanitizers reserve terabytes */
 static bool
 with_little_address_space(void)
 {
@@ -101,3 +102,4 @@ TEST(little_address_space_makes_it_smaller)
 {
 	CHECK(in_child(with_little_address_space));
 }
+#endif

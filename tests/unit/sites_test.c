@@ -122,7 +122,7 @@ TEST(totals_are_in_the_units_that_the_segment_promises)
 	sites_count(&t, 262144, random_weight(262144, 524288), memory_order_relaxed);
 	CHECK_NEAR(w, (double)t.objects / 65536, 1e-4);
 	CHECK_NEAR(w * 262144, (double)t.bytes, 10);
-	CHECK_NEAR(w * (w - 1), (double)t.objects_var / 16, 0.05);
+	CHECK_NEAR(w * (w - 1), (double)t.objects_var / (1 << HEAPD_OBJECTS_VAR_SHIFT), 0.01);
 	CHECK_NEAR(w * (w - 1) * 262144 * 262144, (double)t.bytes_var * 65536, 1e7);
 }
 

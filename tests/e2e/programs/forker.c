@@ -7,14 +7,14 @@
 
 static void *volatile keep;
 
-#define KEEPER(name)                                               \
+#define KEEPER(name)                                           \
 	__attribute__((noinline)) static void name(unsigned n) \
-	{                                                          \
-		while (n-- > 0) {                                  \
-			void *p = malloc(1000);                    \
-			memset(p, 1, 1000);                        \
-			keep = p;                                  \
-		}                                                  \
+	{                                                      \
+		while (n-- > 0) {                              \
+			void *p = malloc(1000);                \
+			memset(p, 1, 1000);                    \
+			keep = p;                              \
+		}                                              \
 	}
 
 KEEPER(in_parent_before)
