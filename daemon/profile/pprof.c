@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fold.h"
 #include "gzip.h"
 #include "profile.h"
 #include "profile.pb-c.h"
@@ -461,66 +462,13 @@ out:
 	return r;
 }
 
-/* -- what to keep -- */
-
-struct ranked {
-	double rank;
-	uint32_t sample;
-};
-
-static int
-compare_ranks(const void *left, const void *right)
-{
-	const struct ranked *a = left, *b = right;
-
-	if (a->rank != b->rank)
-		return a->rank > b->rank ? -1 : 1;
-	return a->sample < b->sample ? -1 : a->sample > b->sample;
-}
-
-/* Sample numbers by their largest share of any of the four totals, if some have to go; else as they are. */
-static uint32_t *
-rank_samples(const struct profile *p, bool some_go)
-{
-	uint32_t *order = malloc((p->n_samples + 1) * sizeof(*order));
-	struct ranked *ranked = some_go ? malloc(p->n_samples * sizeof(*ranked)) : NULL;
-	double sum[PROFILE_VALUES] = { 0 };
-
-	if (!order || (some_go && !ranked)) {
-		free(order);
-		free(ranked);
-		return NULL;
-	}
-	for (size_t i = 0; i < p->n_samples; i++)
-		order[i] = (uint32_t)i;
-	if (!some_go)
-		return order;
-
-	for (size_t i = 0; i < p->n_samples; i++) {
-		for (unsigned k = 0; k < PROFILE_VALUES; k++)
-			sum[k] += fabs(p->samples[i].value[k]);
-	}
-	for (size_t i = 0; i < p->n_samples; i++) {
-		ranked[i] = (struct ranked){ 0, (uint32_t)i };
-		for (unsigned k = 0; k < PROFILE_VALUES; k++) {
-			if (sum[k] > 0)
-				ranked[i].rank = fmax(ranked[i].rank, fabs(p->samples[i].value[k]) / sum[k]);
-		}
-	}
-	qsort(ranked, p->n_samples, sizeof(*ranked), compare_ranks);
-	for (size_t i = 0; i < p->n_samples; i++)
-		order[i] = ranked[i].sample;
-	free(ranked);
-	return order;
-}
-
 int
 profile_encode_pprof(const struct profile *p, enum profile_value preferred, bool set_preferred, uint8_t **ret,
 		     size_t *ret_size)
 {
 	bool some_go = p->n_samples > SAMPLES_MAX;
 	size_t n_kept = some_go ? SAMPLES_MAX - 1 : p->n_samples, size = 0;
-	uint32_t *order = rank_samples(p, some_go);
+	uint32_t *order = fold_order(p, some_go);
 	uint8_t *plain = NULL;
 	int r = -ENOMEM;
 
@@ -531,7 +479,7 @@ profile_encode_pprof(const struct profile *p, enum profile_value preferred, bool
 		if (!some_go) {
 			free(order);
 			some_go = true;
-			order = rank_samples(p, true);
+			order = fold_order(p, true);
 			if (!order)
 				return -ENOMEM;
 		}

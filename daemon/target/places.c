@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "array.h"
+
 #define PATTERNS_MAX 64
 #define RUNS "/run-*" /* in each of them: the directories of single runs */
 #define PLACES_MAX 4096 /* users with segments on one machine; more is somebody making directories to annoy us */
@@ -199,15 +201,8 @@ add_place(struct places *p, const char *path)
 	if (!w) {
 		if (p->n == PLACES_MAX)
 			return 0;
-		if (p->n == p->room) {
-			size_t room = p->room ? 2 * p->room : 8;
-			struct watched *places = realloc(p->places, room * sizeof(*places));
-
-			if (!places)
-				return -ENOMEM;
-			p->places = places;
-			p->room = room;
-		}
+		if (array_reserve(&p->places, p->n, 1, &p->room, sizeof(*w)) < 0)
+			return -ENOMEM;
 		w = &p->places[p->n];
 		*w = (struct watched){ .place.path = strdup(path), .watch = -1 };
 		if (!w->place.path)
@@ -263,7 +258,8 @@ note_event(struct places *p, const struct inotify_event *event)
 			continue;
 		p->places[i].place.changed = true;
 		/* A directory in it is one of a run. */
-		p->outdated |= (event->mask & (IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) != 0;
+		p->outdated |=
+			(event->mask & (IN_ISDIR | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) != 0;
 		return;
 	}
 	/* A parent: only a new directory matters. */

@@ -8,14 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "segment_header.h"
 #include "utf8.h"
 
 /* Sites are copied twice in pieces: 512 sites are 64 KiB, so both copies stay in cache and close in time. */
@@ -26,137 +25,10 @@ struct reader {
 	struct heapd_header header; /* the fixed part and the sections, checked when it was opened */
 };
 
-static _Thread_local char why[160];
-
-__attribute__((format(printf, 1, 2))) static int
-refuse(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	(void)vsnprintf(why, sizeof(why), format, arguments);
-	va_end(arguments);
-	return -EPROTO;
-}
-
 const char *
 reader_why(void)
 {
-	return why;
-}
-
-/* All of it, or -EPROTO if the file ends first. */
-static int
-read_at(int fd, void *to, size_t size, uint64_t offset)
-{
-	char *p = to;
-
-	for (size_t done = 0; done < size;) {
-		ssize_t n = pread(fd, p + done, size - done, (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return refuse("truncated: the file ends at byte %llu", (unsigned long long)(offset + done));
-		done += (size_t)n;
-	}
-	return 0;
-}
-
-/* -- is it a segment? -- */
-
-/* What each section must look like. Caps bound the memory a liar can make us take: about 130 MiB. */
-static const struct {
-	const char *name;
-	size_t stride;
-	uint32_t cap;
-} expected[HEAPD_SECTIONS] = {
-	[HEAPD_MODULES] = { "modules", sizeof(struct heapd_module), 4096 },
-	[HEAPD_STRINGS] = { "strings", 1, 1u << 20 },
-	[HEAPD_FRAMES] = { "frames", sizeof(struct heapd_frame), 1u << 20 },
-	[HEAPD_STACKS] = { "stacks", sizeof(uint32_t), 1u << 24 },
-	[HEAPD_SITES] = { "sites", sizeof(struct heapd_site), 1u << 18 },
-	[HEAPD_LIVE] = { "live", sizeof(struct heapd_live), 1u << 24 },
-	[HEAPD_CFAS] = { "cfas", sizeof(uint32_t[HEAPD_CFA_GROUP]), 1u << 26 },
-};
-
-static uint64_t
-checksum(const struct heapd_header *h)
-{
-	const unsigned char *bytes = (const unsigned char *)h;
-	uint64_t sum = UINT64_C(0xcbf29ce484222325); /* FNV-1a, 64 bits */
-
-	for (size_t i = 0; i < offsetof(struct heapd_header, checksum); i++)
-		sum = (sum ^ bytes[i]) * UINT64_C(0x100000001b3);
-	return sum;
-}
-
-static int
-check_sections(const struct heapd_header *h, uint64_t file_size)
-{
-	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
-		const struct heapd_section *s = &h->sections[i];
-		const char *name = expected[i].name;
-
-		if (s->stride != expected[i].stride)
-			return refuse("damaged: records of section %s have %u bytes, not %zu", name, s->stride,
-				      expected[i].stride);
-		if (s->capacity > expected[i].cap)
-			return refuse("damaged: section %s claims room for %u records, more than the %u allowed", name,
-				      s->capacity, expected[i].cap);
-		if (s->offset % 4096 != 0 || s->offset < sizeof(*h) || s->offset > file_size ||
-		    (uint64_t)s->capacity * s->stride > file_size - s->offset)
-			return refuse("damaged: section %s does not lie inside the file", name);
-	}
-	return 0;
-}
-
-static int
-check_header(const struct heapd_header *h, uint64_t file_size)
-{
-	if (memcmp(h->magic, HEAPD_SEGMENT_MAGIC, sizeof(h->magic)) != 0)
-		return refuse("not a heapd segment: bad magic");
-	if (h->version != HEAPD_SEGMENT_VERSION)
-		return refuse("segment version %u, but this heapd reads version %u", h->version, HEAPD_SEGMENT_VERSION);
-	if (h->header_size != sizeof(*h))
-		return refuse("damaged: the header has %u bytes, not %zu", h->header_size, sizeof(*h));
-	if (h->checksum != checksum(h))
-		return refuse("damaged: the header's checksum does not fit");
-	if (h->file_size > file_size)
-		return refuse("truncated: %llu of %llu bytes", (unsigned long long)file_size,
-			      (unsigned long long)h->file_size);
-	if (h->cmdline_length > sizeof(h->cmdline))
-		return refuse("damaged: a command line of %u bytes", h->cmdline_length);
-	if (!memchr(h->name, '\0', sizeof(h->name)))
-		return refuse("damaged: the name does not end");
-	return check_sections(h, file_size);
-}
-
-/* The header as it was some time after its state became READY. */
-static int
-read_header(int fd, uint64_t file_size, struct heapd_header *ret)
-{
-	static const char nothing[sizeof(ret->magic)];
-	int r;
-
-	/* Created, not filled yet. */
-	if (file_size == 0)
-		return -EAGAIN;
-	if (file_size < sizeof(*ret))
-		return refuse("not a heapd segment: only %llu bytes", (unsigned long long)file_size);
-	r = read_at(fd, ret, sizeof(*ret), 0);
-	if (r < 0)
-		return r;
-	if (memcmp(ret->magic, HEAPD_SEGMENT_MAGIC, sizeof(ret->magic)) != 0 &&
-	    memcmp(ret->magic, nothing, sizeof(nothing)) != 0)
-		return refuse("not a heapd segment: bad magic");
-	if (ret->state != HEAPD_STATE_READY)
-		return ret->state == HEAPD_STATE_STARTING ? -EAGAIN : refuse("damaged: state %u", ret->state);
-	/* The copy may hold parts older than the state it shows. The next one cannot. */
-	atomic_thread_fence(memory_order_acquire);
-	return read_at(fd, ret, sizeof(*ret), 0);
+	return header_why();
 }
 
 int
@@ -169,15 +41,13 @@ reader_open(int fd, struct reader **ret)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
-		return refuse("not a heapd segment: not a regular file");
+		return header_refuse("not a heapd segment: not a regular file");
 	reader = calloc(1, sizeof(*reader));
 	if (!reader)
 		return -ENOMEM;
 	reader->fd = -1;
 
-	r = read_header(fd, (uint64_t)st.st_size, &reader->header);
-	if (r == 0)
-		r = check_header(&reader->header, (uint64_t)st.st_size);
+	r = header_read(fd, (uint64_t)st.st_size, &reader->header);
 	if (r < 0)
 		goto out;
 	reader->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -217,13 +87,13 @@ in_use(const struct reader *r, const struct heapd_header *now, enum heapd_sectio
 static int
 copy_section(const struct reader *r, enum heapd_section_id id, uint32_t n, void *ret)
 {
-	size_t size = (size_t)n * expected[id].stride;
+	size_t size = (size_t)n * r->header.sections[id].stride;
 	void *copy = malloc(size ? size : 1);
 	int error;
 
 	if (!copy)
 		return -ENOMEM;
-	error = read_at(r->fd, copy, size, r->header.sections[id].offset);
+	error = header_read_at(r->fd, copy, size, r->header.sections[id].offset);
 	if (error < 0) {
 		free(copy);
 		return error;
@@ -281,12 +151,12 @@ copy_sites(const struct reader *r, const struct heapd_header *now, struct snapsh
 	snap->n_sites = n;
 	for (uint32_t i = 0; i < n; i += part) {
 		part = n - i < SITES_AT_ONCE ? n - i : SITES_AT_ONCE;
-		error = read_at(r->fd, first, part * sizeof(*first), offset + i * sizeof(*first));
+		error = header_read_at(r->fd, first, part * sizeof(*first), offset + i * sizeof(*first));
 		if (error < 0)
 			goto out;
 		/* Pairs with the release of freed_* and of state: what they promise is in the second copy. */
 		atomic_thread_fence(memory_order_acquire);
-		error = read_at(r->fd, second, part * sizeof(*second), offset + i * sizeof(*second));
+		error = header_read_at(r->fd, second, part * sizeof(*second), offset + i * sizeof(*second));
 		if (error < 0)
 			goto out;
 		for (uint32_t k = 0; k < part; k++) {
@@ -472,7 +342,7 @@ copy_rest(const struct reader *r, struct snapshot *snap)
 	int error;
 
 	/* What the sites name was claimed before they were shown: a new look at `used` covers all of it. */
-	error = read_at(r->fd, &now, sizeof(now), 0);
+	error = header_read_at(r->fd, &now, sizeof(now), 0);
 	if (error < 0)
 		goto out;
 	copy_counters(&now, snap);
@@ -516,7 +386,7 @@ reader_copy(struct reader *r, struct snapshot *snap)
 	error = copy_identity(&r->header, new);
 	if (error < 0)
 		goto out;
-	error = read_at(r->fd, &now, sizeof(now), 0);
+	error = header_read_at(r->fd, &now, sizeof(now), 0);
 	if (error < 0)
 		goto out;
 	error = copy_sites(r, &now, new);

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "array.h"
 #include "life.h"
 #include "places.h"
 #include "target.h"
@@ -151,15 +152,8 @@ add_entry(struct targets *t, size_t place, const char *name, const struct stat *
 		atomic_fetch_add_explicit(&t->refused, 1, memory_order_relaxed);
 		return NULL;
 	}
-	if (t->n == t->room) {
-		size_t room = t->room ? 2 * t->room : 16;
-		struct entry *entries = realloc(t->entries, room * sizeof(*entries));
-
-		if (!entries)
-			goto again;
-		t->entries = entries;
-		t->room = room;
-	}
+	if (array_reserve(&t->entries, t->n, 1, &t->room, sizeof(*e)) < 0)
+		goto again;
 	e = &t->entries[t->n];
 	*e = (struct entry){ .place = place, .dev = st->st_dev, .ino = st->st_ino, .since_ms = now };
 	e->name = strdup(name);

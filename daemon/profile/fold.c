@@ -1,0 +1,55 @@
+/* fold.c - see fold.h. A stack that holds nothing now may be the one that allocates most, so every total counts. */
+#include "fold.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct ranked {
+	double rank;
+	uint32_t sample;
+};
+
+static int
+compare_ranks(const void *left, const void *right)
+{
+	const struct ranked *a = left, *b = right;
+
+	if (a->rank != b->rank)
+		return a->rank > b->rank ? -1 : 1;
+	return a->sample < b->sample ? -1 : a->sample > b->sample;
+}
+
+uint32_t *
+fold_order(const struct profile *p, bool some_go)
+{
+	uint32_t *order = malloc((p->n_samples + 1) * sizeof(*order));
+	struct ranked *ranked = some_go ? malloc(p->n_samples * sizeof(*ranked)) : NULL;
+	double sum[PROFILE_VALUES] = { 0 };
+
+	if (!order || (some_go && !ranked)) {
+		free(order);
+		free(ranked);
+		return NULL;
+	}
+	for (size_t i = 0; i < p->n_samples; i++)
+		order[i] = (uint32_t)i;
+	if (!some_go)
+		return order;
+
+	for (size_t i = 0; i < p->n_samples; i++) {
+		for (unsigned k = 0; k < PROFILE_VALUES; k++)
+			sum[k] += fabs(p->samples[i].value[k]);
+	}
+	for (size_t i = 0; i < p->n_samples; i++) {
+		ranked[i] = (struct ranked){ 0, (uint32_t)i };
+		for (unsigned k = 0; k < PROFILE_VALUES; k++) {
+			if (sum[k] > 0)
+				ranked[i].rank = fmax(ranked[i].rank, fabs(p->samples[i].value[k]) / sum[k]);
+		}
+	}
+	qsort(ranked, p->n_samples, sizeof(*ranked), compare_ranks);
+	for (size_t i = 0; i < p->n_samples; i++)
+		order[i] = ranked[i].sample;
+	free(ranked);
+	return order;
+}
