@@ -18,6 +18,7 @@
 #include "random.h"
 
 #define FIRST_ENTRIES 1024u
+#define VARIANCE_MAX (UINT64_C(1) << 56) /* of one sample, so that some can be added up */
 
 struct site_index {
 	uint32_t mask;
@@ -149,13 +150,14 @@ overflow:
 	return HEAPD_OVERFLOW_SITE;
 }
 
-/* x * y >> shift, rounded; at least as exact as the units it ends in. */
+/* x * y >> shift, rounded. What does not fit, a variance at periods of gigabytes, stays as large as can be: an error that
+ * is too large is honest. */
 static uint64_t
 scaled(uint64_t x, uint64_t y, unsigned shift)
 {
-	wide product = (wide)x * y;
+	wide product = (((wide)x * y) + ((wide)1 << shift >> 1)) >> shift;
 
-	return (uint64_t)((product + ((wide)1 << shift >> 1)) >> shift);
+	return product > VARIANCE_MAX ? VARIANCE_MAX : (uint64_t)product;
 }
 
 void

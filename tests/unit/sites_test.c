@@ -1,6 +1,7 @@
 /* Stacks to sites: equal stacks share one, and what finds no room is still counted. */
 #include "sites.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -120,10 +121,10 @@ TEST(totals_are_in_the_units_that_the_segment_promises)
 	const double p = 1 - 0.60653065971, w = 1 / p; /* half a period: exp(-1/2) */
 
 	sites_count(&t, 262144, random_weight(262144, 524288), memory_order_relaxed);
-	CHECK_NEAR(w, (double)t.objects / 65536, 1e-4);
+	CHECK_NEAR(w, ldexp((double)t.objects, -HEAPD_WEIGHT_SHIFT), 1e-4);
 	CHECK_NEAR(w * 262144, (double)t.bytes, 10);
 	CHECK_NEAR(w * (w - 1), (double)t.objects_var / (1 << HEAPD_OBJECTS_VAR_SHIFT), 0.01);
-	CHECK_NEAR(w * (w - 1) * 262144 * 262144, (double)t.bytes_var * 65536, 1e7);
+	CHECK_NEAR(w * (w - 1) * 262144 * 262144, ldexp((double)t.bytes_var, HEAPD_BYTES_VAR_SHIFT), 1e7);
 }
 
 struct racer {
