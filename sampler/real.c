@@ -282,10 +282,13 @@ real_resolve(void)
 	RESOLVE(aligned_alloc);
 	RESOLVE(valloc);
 	RESOLVE(pvalloc);
-	RESOLVE(dlclose);
 	RESOLVE(cfree);
 	RESOLVE(free_sized);
 	RESOLVE(free_aligned_sized);
+	/* The last one is always there: success makes the loader forget the names that were missing, which the host would
+	 * be told of otherwise. dlerror() would format them first, and what it allocates for that is too much for a
+	 * ThreadSanitizer that has just begun to start. */
+	RESOLVE(dlclose);
 	real.posix_memalign = next.posix_memalign;
 	real.memalign = next.memalign ? next.memalign : no_aligned_memory;
 	real.aligned_alloc = next.aligned_alloc ? next.aligned_alloc : real.memalign;
@@ -295,7 +298,6 @@ real_resolve(void)
 	real.free_sized = next.free_sized;
 	real.free_aligned_sized = next.free_aligned_sized;
 	real.dlclose = next.dlclose;
-	dlerror(); /* or the host would be told of the names that were missing */
 	resolving = false;
 	atomic_store_explicit(&resolved, true, memory_order_release);
 	errno = saved;
