@@ -43,6 +43,9 @@
 #ifndef HEAPD_SEGMENT_H
 #define HEAPD_SEGMENT_H
 
+/* What a field means stands in a column of its own. */
+/* clang-format off */
+
 #include <stdatomic.h>
 #include <stdint.h>
 

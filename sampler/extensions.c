@@ -20,58 +20,52 @@ typedef uintptr_t word; /* any integer or pointer argument */
 /* Shapes: SIZE (size), SIZE_2 (size, x), SIZE_3 (size, x, y), X_SIZE (x, size), COUNT (count, size), COUNT_2 (count, size,
  * x), MEMALIGN (ret, alignment, size), RESIZE (block, size), RESIZE_2 (block, size, x), RECOUNT (block, count, size),
  * FREE (block), FREE_2 (block, x), FREE_3 (block, x, y). */
-#define JEMALLOC(SHAPE) SHAPE(SIZE_2, mallocx) SHAPE(RESIZE_2, rallocx) SHAPE(FREE_2, dallocx) SHAPE(FREE_3, sdallocx)
+/* clang-format off */
+#define JEMALLOC(SHAPE) \
+	SHAPE(SIZE_2, mallocx) SHAPE(RESIZE_2, rallocx) SHAPE(FREE_2, dallocx) SHAPE(FREE_3, sdallocx)
 
-#define TCMALLOC(SHAPE)                                                                                                \
-	SHAPE(SIZE, tc_malloc)                                                                                         \
-	SHAPE(COUNT, tc_calloc)                                                                                        \
-	SHAPE(RESIZE, tc_realloc) SHAPE(X_SIZE, tc_memalign) SHAPE(MEMALIGN, tc_posix_memalign) SHAPE(SIZE, tc_valloc) \
-		SHAPE(SIZE, tc_pvalloc) SHAPE(SIZE, tc_new) SHAPE(SIZE_2, tc_new_nothrow) SHAPE(                       \
-			SIZE, tc_newarray) SHAPE(SIZE_2, tc_newarray_nothrow) SHAPE(SIZE_2, tc_new_aligned)            \
-			SHAPE(SIZE_3, tc_new_aligned_nothrow) SHAPE(SIZE_2, tc_newarray_aligned) SHAPE(                \
-				SIZE_3, tc_newarray_aligned_nothrow) SHAPE(FREE, tc_free) SHAPE(FREE_2, tc_free_sized) \
-				SHAPE(FREE, tc_cfree) SHAPE(FREE, tc_delete) SHAPE(FREE_2, tc_delete_sized)            \
-					SHAPE(FREE_2, tc_delete_nothrow) SHAPE(FREE, tc_deletearray) SHAPE(            \
-						FREE_2, tc_deletearray_sized) SHAPE(FREE_2, tc_deletearray_nothrow)    \
-						SHAPE(FREE_2, tc_delete_aligned) SHAPE(FREE_3,                         \
-										       tc_delete_sized_aligned)        \
-							SHAPE(FREE_3, tc_delete_aligned_nothrow)                       \
-								SHAPE(FREE_2, tc_deletearray_aligned) SHAPE(           \
-									FREE_3, tc_deletearray_sized_aligned)          \
-									SHAPE(FREE_3, tc_deletearray_aligned_nothrow)
+#define TCMALLOC(SHAPE) \
+	SHAPE(SIZE, tc_malloc) SHAPE(COUNT, tc_calloc) SHAPE(RESIZE, tc_realloc) SHAPE(X_SIZE, tc_memalign) \
+	SHAPE(MEMALIGN, tc_posix_memalign) SHAPE(SIZE, tc_valloc) SHAPE(SIZE, tc_pvalloc) \
+	SHAPE(SIZE, tc_new) SHAPE(SIZE_2, tc_new_nothrow) SHAPE(SIZE, tc_newarray) \
+	SHAPE(SIZE_2, tc_newarray_nothrow) SHAPE(SIZE_2, tc_new_aligned) \
+	SHAPE(SIZE_3, tc_new_aligned_nothrow) SHAPE(SIZE_2, tc_newarray_aligned) \
+	SHAPE(SIZE_3, tc_newarray_aligned_nothrow) SHAPE(FREE, tc_free) SHAPE(FREE_2, tc_free_sized) \
+	SHAPE(FREE, tc_cfree) SHAPE(FREE, tc_delete) SHAPE(FREE_2, tc_delete_sized) \
+	SHAPE(FREE_2, tc_delete_nothrow) SHAPE(FREE, tc_deletearray) SHAPE(FREE_2, tc_deletearray_sized) \
+	SHAPE(FREE_2, tc_deletearray_nothrow) SHAPE(FREE_2, tc_delete_aligned) \
+	SHAPE(FREE_3, tc_delete_sized_aligned) SHAPE(FREE_3, tc_delete_aligned_nothrow) \
+	SHAPE(FREE_2, tc_deletearray_aligned) SHAPE(FREE_3, tc_deletearray_sized_aligned) \
+	SHAPE(FREE_3, tc_deletearray_aligned_nothrow)
 
-#define MIMALLOC(SHAPE)                                                                                                \
-	SHAPE(SIZE, mi_malloc)                                                                                         \
-	SHAPE(SIZE, mi_malloc_small)                                                                                   \
-	SHAPE(SIZE, mi_zalloc) SHAPE(SIZE, mi_zalloc_small) SHAPE(COUNT, mi_calloc) SHAPE(COUNT, mi_mallocn) SHAPE(    \
-		SIZE_2, mi_malloc_aligned) SHAPE(SIZE_3, mi_malloc_aligned_at) SHAPE(SIZE_2, mi_zalloc_aligned)        \
-		SHAPE(SIZE_3, mi_zalloc_aligned_at) SHAPE(COUNT_2, mi_calloc_aligned) SHAPE(                           \
-			X_SIZE, mi_memalign) SHAPE(X_SIZE, mi_aligned_alloc) SHAPE(MEMALIGN, mi_posix_memalign)        \
-			SHAPE(SIZE, mi_valloc) SHAPE(SIZE, mi_pvalloc) SHAPE(SIZE, mi_new) SHAPE(SIZE, mi_new_nothrow) \
-				SHAPE(SIZE_2, mi_new_aligned) SHAPE(SIZE_2, mi_new_aligned_nothrow) SHAPE(             \
-					COUNT, mi_new_n) SHAPE(X_SIZE, mi_heap_malloc) SHAPE(X_SIZE, mi_heap_zalloc)   \
-					SHAPE(X_SIZE, mi_heap_malloc_small) SHAPE(RESIZE, mi_realloc)                  \
-						SHAPE(RECOUNT, mi_reallocn) SHAPE(RECOUNT, mi_reallocarray) SHAPE(     \
-							RESIZE, mi_new_realloc) SHAPE(RECOUNT, mi_new_reallocn)        \
-							SHAPE(RESIZE, mi_rezalloc) SHAPE(RECOUNT, mi_recalloc) SHAPE(  \
-								RESIZE_2, mi_realloc_aligned) SHAPE(FREE, mi_free)     \
-								SHAPE(FREE, mi_cfree) SHAPE(FREE_2, mi_free_size)      \
-									SHAPE(FREE_2, mi_free_aligned)                 \
-										SHAPE(FREE_3, mi_free_size_aligned)
+#define MIMALLOC(SHAPE) \
+	SHAPE(SIZE, mi_malloc) SHAPE(SIZE, mi_malloc_small) SHAPE(SIZE, mi_zalloc) \
+	SHAPE(SIZE, mi_zalloc_small) SHAPE(COUNT, mi_calloc) SHAPE(COUNT, mi_mallocn) \
+	SHAPE(SIZE_2, mi_malloc_aligned) SHAPE(SIZE_3, mi_malloc_aligned_at) \
+	SHAPE(SIZE_2, mi_zalloc_aligned) SHAPE(SIZE_3, mi_zalloc_aligned_at) \
+	SHAPE(COUNT_2, mi_calloc_aligned) SHAPE(X_SIZE, mi_memalign) SHAPE(X_SIZE, mi_aligned_alloc) \
+	SHAPE(MEMALIGN, mi_posix_memalign) SHAPE(SIZE, mi_valloc) SHAPE(SIZE, mi_pvalloc) \
+	SHAPE(SIZE, mi_new) SHAPE(SIZE, mi_new_nothrow) SHAPE(SIZE_2, mi_new_aligned) \
+	SHAPE(SIZE_2, mi_new_aligned_nothrow) SHAPE(COUNT, mi_new_n) SHAPE(X_SIZE, mi_heap_malloc) \
+	SHAPE(X_SIZE, mi_heap_zalloc) SHAPE(X_SIZE, mi_heap_malloc_small) SHAPE(RESIZE, mi_realloc) \
+	SHAPE(RECOUNT, mi_reallocn) SHAPE(RECOUNT, mi_reallocarray) SHAPE(RESIZE, mi_new_realloc) \
+	SHAPE(RECOUNT, mi_new_reallocn) SHAPE(RESIZE, mi_rezalloc) SHAPE(RECOUNT, mi_recalloc) \
+	SHAPE(RESIZE_2, mi_realloc_aligned) SHAPE(FREE, mi_free) SHAPE(FREE, mi_cfree) \
+	SHAPE(FREE_2, mi_free_size) SHAPE(FREE_2, mi_free_aligned) SHAPE(FREE_3, mi_free_size_aligned)
 
 /* operator new and delete by their mangled names (Itanium C++ ABI, size_t is m). */
-#define CXX(SHAPE)                                                                                                 \
-	SHAPE(SIZE, _Znwm)                                                                                         \
-	SHAPE(SIZE, _Znam)                                                                                         \
-	SHAPE(SIZE_2, _ZnwmRKSt9nothrow_t) SHAPE(SIZE_2, _ZnamRKSt9nothrow_t) SHAPE(SIZE_2, _ZnwmSt11align_val_t)  \
-		SHAPE(SIZE_2, _ZnamSt11align_val_t) SHAPE(SIZE_3, _ZnwmSt11align_val_tRKSt9nothrow_t) SHAPE(       \
-			SIZE_3, _ZnamSt11align_val_tRKSt9nothrow_t) SHAPE(FREE, _ZdlPv) SHAPE(FREE, _ZdaPv)        \
-			SHAPE(FREE_2, _ZdlPvm) SHAPE(FREE_2, _ZdaPvm) SHAPE(FREE_2, _ZdlPvRKSt9nothrow_t)          \
-				SHAPE(FREE_2, _ZdaPvRKSt9nothrow_t) SHAPE(FREE_2, _ZdlPvSt11align_val_t)           \
-					SHAPE(FREE_2, _ZdaPvSt11align_val_t) SHAPE(FREE_3, _ZdlPvmSt11align_val_t) \
-						SHAPE(FREE_3, _ZdaPvmSt11align_val_t)                              \
-							SHAPE(FREE_3, _ZdlPvSt11align_val_tRKSt9nothrow_t)         \
-								SHAPE(FREE_3, _ZdaPvSt11align_val_tRKSt9nothrow_t)
+#define CXX(SHAPE) \
+	SHAPE(SIZE, _Znwm) SHAPE(SIZE, _Znam) SHAPE(SIZE_2, _ZnwmRKSt9nothrow_t) \
+	SHAPE(SIZE_2, _ZnamRKSt9nothrow_t) SHAPE(SIZE_2, _ZnwmSt11align_val_t) \
+	SHAPE(SIZE_2, _ZnamSt11align_val_t) SHAPE(SIZE_3, _ZnwmSt11align_val_tRKSt9nothrow_t) \
+	SHAPE(SIZE_3, _ZnamSt11align_val_tRKSt9nothrow_t) SHAPE(FREE, _ZdlPv) SHAPE(FREE, _ZdaPv) \
+	SHAPE(FREE_2, _ZdlPvm) SHAPE(FREE_2, _ZdaPvm) SHAPE(FREE_2, _ZdlPvRKSt9nothrow_t) \
+	SHAPE(FREE_2, _ZdaPvRKSt9nothrow_t) SHAPE(FREE_2, _ZdlPvSt11align_val_t) \
+	SHAPE(FREE_2, _ZdaPvSt11align_val_t) SHAPE(FREE_3, _ZdlPvmSt11align_val_t) \
+	SHAPE(FREE_3, _ZdaPvmSt11align_val_t) SHAPE(FREE_3, _ZdlPvSt11align_val_tRKSt9nothrow_t) \
+	SHAPE(FREE_3, _ZdaPvSt11align_val_tRKSt9nothrow_t)
+
+/* clang-format on */
 
 #define ALL(SHAPE) JEMALLOC(SHAPE) TCMALLOC(SHAPE) MIMALLOC(SHAPE) CXX(SHAPE)
 

@@ -21,47 +21,49 @@ struct test {
 static struct test *test_first, **test_end = &test_first;
 static bool test_failed;
 
-#define TEST(sentence)                                                                                                 \
-	static void test_##sentence(void);                                                                             \
-	__attribute__((constructor)) static void test_add_##sentence(void)                                             \
-	{                                                                                                              \
-		static struct test t = { #sentence, test_##sentence, NULL };                                           \
-		*test_end = &t;                                                                                        \
-		test_end = &t.next;                                                                                    \
-	}                                                                                                              \
+#define TEST(sentence)                                                       \
+	static void test_##sentence(void);                                   \
+	__attribute__((constructor)) static void test_add_##sentence(void)   \
+	{                                                                    \
+		static struct test t = { #sentence, test_##sentence, NULL }; \
+		*test_end = &t;                                              \
+		test_end = &t.next;                                          \
+	}                                                                    \
 	static void test_##sentence(void)
 
-#define CHECK(condition)                                                                                               \
-	do {                                                                                                           \
-		if (!(condition)) {                                                                                    \
-			printf("# %s:%d: %s is false\n", __FILE__, __LINE__, #condition);                              \
-			test_failed = true;                                                                            \
-		}                                                                                                      \
+#define CHECK(condition)                                                                  \
+	do {                                                                              \
+		if (!(condition)) {                                                       \
+			printf("# %s:%d: %s is false\n", __FILE__, __LINE__, #condition); \
+			test_failed = true;                                               \
+		}                                                                         \
 	} while (0)
 
-#define CHECK_EQ(want, got)                                                                                            \
-	do {                                                                                                           \
-		long long want_ = (long long)(want), got_ = (long long)(got);                                          \
-		if (want_ != got_) {                                                                                   \
-			printf("# %s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #got, got_, want_);              \
-			test_failed = true;                                                                            \
-		}                                                                                                      \
+#define CHECK_EQ(want, got)                                                                               \
+	do {                                                                                              \
+		long long want_ = (long long)(want), got_ = (long long)(got);                             \
+		if (want_ != got_) {                                                                      \
+			printf("# %s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #got, got_, want_); \
+			test_failed = true;                                                               \
+		}                                                                                         \
 	} while (0)
 
-#define CHECK_STR(want, got)                                                                                           \
-	do {                                                                                                           \
-		const char *want_ = (want), *got_ = (got);                                                             \
-		if (!got_ || strcmp(want_, got_) != 0) {                                                               \
-			printf("# %s:%d: %s is \"%s\", not \"%s\"\n", __FILE__, __LINE__, #got, got_ ? got_ : "NULL", want_); \
-			test_failed = true;                                                                            \
-		}                                                                                                      \
+#define CHECK_STR(want, got)                                                                                          \
+	do {                                                                                                          \
+		const char *want_ = (want), *got_ = (got);                                                            \
+		if (!got_ || strcmp(want_, got_) != 0) {                                                              \
+			printf("# %s:%d: %s is \"%s\", not \"%s\"\n", __FILE__, __LINE__, #got, got_ ? got_ : "NULL", \
+			       want_);                                                                                \
+			test_failed = true;                                                                           \
+		}                                                                                                     \
 	} while (0)
 
 #define CHECK_NEAR(want, got, tolerance)                                                                               \
 	do {                                                                                                           \
 		double want_ = (want), got_ = (got), tolerance_ = (tolerance);                                         \
 		if (!(got_ >= want_ - tolerance_ && got_ <= want_ + tolerance_)) {                                     \
-			printf("# %s:%d: %s is %g, not within %g of %g\n", __FILE__, __LINE__, #got, got_, tolerance_, want_); \
+			printf("# %s:%d: %s is %g, not within %g of %g\n", __FILE__, __LINE__, #got, got_, tolerance_, \
+			       want_);                                                                                 \
 			test_failed = true;                                                                            \
 		}                                                                                                      \
 	} while (0)
