@@ -8,6 +8,7 @@
 
 #include "child.h"
 #include "cli.h"
+#include "ended.h"
 #include "file.h"
 #include "listen.h"
 #include "log.h"
@@ -17,7 +18,10 @@
 #include "rundir.h"
 #include "server.h"
 
-#define LOOK_MS 2000 /* how often it looks for new and ended processes if there is no server to do it */
+/* How often it looks for new and ended processes: seldom if it only helps out where there is no server, often if it has to
+ * copy the ended ones before they are cleared away. */
+#define LOOK_MS 2000
+#define GATHER_MS 200
 
 struct run_options {
 	struct listen_options listen;
@@ -71,6 +75,7 @@ struct run {
 	struct targets *targets;
 	struct symbols *symbols;
 	struct server *server;
+	struct ended ended; /* for --output */
 };
 
 /* -- before the program -- */
@@ -216,11 +221,14 @@ run_serve(struct run *run)
 static int
 run_wait(struct run *run)
 {
+	uint64_t pause = run->options->output ? GATHER_MS : LOOK_MS;
 	int status = 0, r;
 
-	while ((r = child_wait(&run->child, LOOK_MS, &status)) == 0) {
+	while ((r = child_wait(&run->child, pause, &status)) == 0) {
 		if (run->targets && !run->server)
 			(void)targets_poll(run->targets);
+		if (run->targets && run->options->output)
+			ended_gather(&run->ended, run->targets);
 	}
 	if (r < 0)
 		log_line("lost sight of %s: %s", run->command, strerror(-r));
@@ -229,14 +237,33 @@ run_wait(struct run *run)
 
 /* -- after it -- */
 
+/* The first snapshot names the profile: that of the program itself, if it was sampled. */
 static void
-output_write(const struct run *run, const struct moment *m)
+main_first(struct moment *m, uint32_t pid)
+{
+	for (size_t i = 1; i < m->n; i++) {
+		if (m->snapshots[i]->pid == pid && m->snapshots[0]->pid != pid) {
+			struct snapshot *first = m->snapshots[0];
+			uint32_t first_pid = m->pids[0];
+
+			m->snapshots[0] = m->snapshots[i];
+			m->pids[0] = m->pids[i];
+			m->snapshots[i] = first;
+			m->pids[i] = first_pid;
+		}
+	}
+}
+
+static void
+output_write(const struct run *run, struct moment *m)
 {
 	struct profile *profile = NULL;
 	uint8_t *data = NULL;
 	size_t size = 0;
-	int r = moment_profile(m, run->symbols, &profile);
+	int r;
 
+	main_first(m, (uint32_t)run->child.pid);
+	r = moment_profile(m, run->symbols, &profile);
 	if (r == 0)
 		r = profile_encode_pprof(profile, PROFILE_INUSE_SPACE, false, &data, &size);
 	if (r < 0)
@@ -249,7 +276,7 @@ output_write(const struct run *run, const struct moment *m)
 }
 
 static void
-tell_end(const struct run *run, const struct selection *all)
+tell_end(const struct run *run, const struct selection *all, uint64_t lost)
 {
 	const struct target *shown = NULL;
 	size_t alive = 0;
@@ -266,25 +293,26 @@ tell_end(const struct run *run, const struct selection *all)
 		log_note("%s has ended; its last profile: heapd top %s, heapd fetch %s", run->command, shown->id,
 			 shown->id);
 	else if (all->n > 1)
-		log_note("%s has ended; the last profiles of its %zu processes: heapd list, heapd top %s", run->command,
-			 all->n, shown->id);
-	if (targets_removed(run->targets) > 0)
-		log_note("the profiles of %llu more processes that had ended were removed to save memory, and are in "
-			 "no sum",
-			 (unsigned long long)targets_removed(run->targets));
+		log_note("%s has ended; the last profiles of %zu of its processes: heapd list, heapd top %s",
+			 run->command, all->n, shown->id);
+	if (lost > 0)
+		log_note("%llu more processes had ended and were cleared away to save memory; they are in no profile",
+			 (unsigned long long)lost);
 }
 
 static void
 run_finish(struct run *run)
 {
 	struct selection all = { 0 };
-	struct moment moment = { 0 };
+	uint64_t lost, gone = 0;
 
 	/* No more questions while the last answer is written. */
 	server_free(run->server);
 	run->server = NULL;
 	if (!run->targets || !run->symbols)
 		return;
+	if (run->options->output)
+		ended_gather(&run->ended, run->targets);
 	/* The second time takes note of what the first removed. */
 	(void)targets_poll(run->targets);
 	(void)targets_poll(run->targets);
@@ -296,12 +324,12 @@ run_finish(struct run *run)
 		log_note("no allocation of %s was sampled: it allocated little. A smaller --period, such as 4k, sees "
 			 "more",
 			 run->command);
-	if (all.n > 0 && moment_take(&all, &moment) < 0)
-		log_line("the last profile cannot be read: %s", moment.why);
-	if (run->options->output)
-		output_write(run, &moment);
-	tell_end(run, &all);
-	moment_done(&moment);
+	if (run->options->output) {
+		gone = ended_complete(&run->ended, run->targets);
+		output_write(run, &run->ended.moment);
+	}
+	lost = targets_removed(run->targets) + run->ended.no_room;
+	tell_end(run, &all, lost > gone ? lost - gone : 0);
 	selection_done(&all);
 }
 
@@ -322,6 +350,7 @@ run_run(void *argument, char **operands)
 	end = run_wait(&run);
 	run_finish(&run);
 out:
+	ended_done(&run.ended);
 	symbols_free(run.symbols);
 	targets_free(run.targets);
 	listener_close(&run.listener);

@@ -9,6 +9,7 @@ daemon_test(guard room-http)
 daemon_test(ranking room-http)
 daemon_test(program room-cli)
 daemon_test(manual room-cli)
+daemon_test(ended room-cli fake-segment)
 target_compile_definitions(manual_test PRIVATE MANUAL="${PROJECT_SOURCE_DIR}/deploy/heapd.1")
 
 # The server asks a symbol worker for names.
