@@ -6,6 +6,7 @@
  *   micro varied OPERATIONS             pair under 60 frames, one of 4,096 stacks, changed every 8 operations
  *   micro realloc OPERATIONS            a block that doubles from 16 B to 64 KiB
  *   micro stack OPERATIONS DEPTH        pair under DEPTH frames
+ *   micro start 1                       the first 32 MiB of a process, in blocks of 16 KiB: what comes before all others
  *   micro memory BLOCKS                 keep BLOCKS of 64 B, print the bytes of private memory and of the segment
  *
  * Prints nanoseconds an operation of one thread: CPU time, which other programs on the machine disturb little, and wall
@@ -138,6 +139,18 @@ descend(unsigned depth, uint64_t path, uint64_t n)
 	__asm__ volatile("");
 }
 
+/* What a profiler does once a process; and tcmalloc looks at its sample parameter for the first time after 16 MiB. */
+static ALONE void
+warm_up(void)
+{
+	for (int i = 0; i < 2000; i++) {
+		void *p = malloc(16384);
+
+		USE(p);
+		free(p);
+	}
+}
+
 /* `depth` frames in all, with pair(), main and the three that start it: at least those five. */
 static inline __attribute__((always_inline)) void
 run_deep(uint64_t n, unsigned depth)
@@ -215,7 +228,8 @@ main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 
 	if (n == 0 || extra > 64) {
-		fprintf(stderr, "usage: micro pair|set|deep|varied|realloc|stack|memory OPERATIONS [THREADS|DEPTH]\n");
+		fprintf(stderr,
+			"usage: micro pair|set|deep|varied|realloc|stack|start|memory OPERATIONS [THREADS|DEPTH]\n");
 		return 2;
 	}
 	if (strcmp(what, "memory") == 0) {
@@ -224,12 +238,10 @@ main(int argc, char **argv)
 	}
 	if (strcmp(what, "set") == 0)
 		fill_set(&random);
-	if (strcmp(what, "stack") == 0) {
-		/* Everybody's caches warm; and tcmalloc looks at its sample parameter for the first time after 16 MiB. */
-		for (int i = 0; i < 2000; i++)
-			free(malloc(16384));
+	if (strcmp(what, "start") != 0)
+		warm_up();
+	if (strcmp(what, "stack") == 0)
 		run_deep(n / 10, (unsigned)extra);
-	}
 	wall = now_ns(CLOCK_MONOTONIC);
 	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
 	if (strcmp(what, "pair") == 0)
@@ -238,6 +250,8 @@ main(int argc, char **argv)
 		run_set(n, &random);
 	else if (strcmp(what, "deep") == 0)
 		run_deep(n, 60);
+	else if (strcmp(what, "start") == 0)
+		warm_up();
 	else if (strcmp(what, "varied") == 0)
 		run_varied(n, &random);
 	else if (strcmp(what, "realloc") == 0)
