@@ -5,6 +5,7 @@
 #include "extensions.h"
 #include "process.h"
 #include "real.h"
+#include "thread.h"
 
 /* A sanitizer keeps books of its own and insists on its own order: step aside. */
 static void
@@ -22,7 +23,9 @@ __attribute__((constructor)) static void
 init(void)
 {
 	real_resolve();
+	thread_self.quiet++;
 	look_for_sanitizers();
 	extensions_start();
-	dlerror(); /* as in real.c */
+	dlsym(RTLD_DEFAULT, "malloc"); /* a name that is there: see real.c */
+	thread_self.quiet--;
 }

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "thread.h"
+
 #define POOL_SIZE 65536u
 #define POOL_ALIGNMENT 16u
 
@@ -258,6 +260,7 @@ real_resolve(void)
 	if (atomic_load_explicit(&resolved, memory_order_acquire) || resolving)
 		return;
 	resolving = true;
+	thread_self.quiet++;
 	/* What every allocator has comes first and is in force before the rest is looked for: a missing name makes dlsym
 	 * allocate, and a pool that was used costs every later free a look. Threads that resolve at the same time write the
 	 * same values. */
@@ -298,6 +301,7 @@ real_resolve(void)
 	real.free_sized = next.free_sized;
 	real.free_aligned_sized = next.free_aligned_sized;
 	real.dlclose = next.dlclose;
+	thread_self.quiet--;
 	resolving = false;
 	atomic_store_explicit(&resolved, true, memory_order_release);
 	errno = saved;

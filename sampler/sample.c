@@ -48,8 +48,8 @@ sample_due(size_t size)
 	struct thread *t = &thread_self;
 	uint64_t period;
 
-	if (size > PTRDIFF_MAX)
-		return 0; /* no allocator grants it */
+	if (t->quiet || size > PTRDIFF_MAX)
+		return 0; /* the second: no allocator grants it */
 	if (size == 0)
 		size = 1;
 	if (t->period == 0) {
