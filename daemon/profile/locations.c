@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "array.h"
-#include "strings.h"
+#include "string_table.h"
 
 /* What tells locations apart. Addresses within the file, since every process has its own place for it. */
 struct location_key {

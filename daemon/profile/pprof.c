@@ -15,7 +15,7 @@
 #include "gzip.h"
 #include "profile.h"
 #include "profile.pb-c.h"
-#include "strings.h"
+#include "string_table.h"
 #include "text.h"
 
 #define SAMPLES_MAX 16000

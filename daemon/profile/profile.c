@@ -13,7 +13,7 @@
 
 #include "array.h"
 #include "locations.h"
-#include "strings.h"
+#include "string_table.h"
 #include "table.h"
 
 const struct profile_value_type profile_value_types[PROFILE_VALUES] = {

@@ -1,10 +1,10 @@
-/* strings.h - one copy of every distinct string, numbered from 0 in the order they came; number 0 is "".
+/* string_table.h - one copy of every distinct string, numbered from 0 in the order they came; number 0 is "".
  *
  * What is kept is clean text (see utf8.h), and cut at STRINGS_MAX bytes.
  * Threads: written by one thread, then read by any.
  */
-#ifndef HEAPD_STRINGS_H
-#define HEAPD_STRINGS_H
+#ifndef HEAPD_STRING_TABLE_H
+#define HEAPD_STRING_TABLE_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
-/* strings.c - see strings.h. Strings lie in chunks that never move, each behind its number. */
-#include "strings.h"
+/* string_table.c - see string_table.h. Strings lie in chunks that never move, each behind its number. */
+#include "string_table.h"
 
 #include <stdlib.h>
 #include <string.h>
