@@ -28,7 +28,12 @@ def cpu_of(command, extra=None, stdin=None, stdout=subprocess.DEVNULL, cwd=None)
 	"""CPU seconds of command and its children; what it says on stderr is dropped."""
 	with open(stdin or os.devnull, "rb") as source:
 		p = subprocess.Popen(command, env=clean_environment(extra or {}), stdin=source, stdout=stdout, stderr=subprocess.DEVNULL, cwd=cwd)
-		_, status, usage = os.wait4(p.pid, 0)
+		try:
+			_, status, usage = os.wait4(p.pid, 0)
+		except BaseException:
+			p.kill()
+			p.wait()
+			raise
 	p.returncode = os.waitstatus_to_exitcode(status)
 	if p.returncode:
 		raise Failed(f"{command[0]}: exit {p.returncode}")
