@@ -8,6 +8,7 @@ and is followed to its end with all it started, so runs do not meet, not even tw
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import fcntl
 import os
 import re
@@ -91,14 +92,14 @@ def end_group(pgid):
 		pass
 
 
-def run_program(program, arguments, tally):
+def run_program(program, arguments, tally, products):
 	"""Run one test program in directories of its own."""
 	tmp = tempfile.mkdtemp(prefix="heapd-test-")
 	shm = tempfile.mkdtemp(prefix="heapd-test-", dir="/dev/shm")
 	os.chmod(tmp, 0o755)
 	env = {k: v for k, v in os.environ.items() if not k.startswith(("HEAPD_", "LD_", "MALLOC_", "PYTHON", "PPROF_")) and k != "XDG_RUNTIME_DIR"}
 	# Debian's programs, not those of a rustup or pyenv of whoever runs the tests.
-	env.update(PATH="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", TMPDIR=tmp, HOME=tmp, HEAPD_DIR=shm, HEAPD_TEST_BUILD=os.path.join(ROOT, "build-test"), LC_ALL="C.UTF-8",
+	env.update(PATH="/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", TMPDIR=tmp, HOME=tmp, HEAPD_DIR=shm, HEAPD_TEST_BUILD=products, LC_ALL="C.UTF-8",
 		PYTHONDONTWRITEBYTECODE="1", UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1", TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1")
 	started = time.monotonic()
 	try:
@@ -159,6 +160,24 @@ def build(b, tally):
 	return True
 
 
+@contextlib.contextmanager
+def products():
+	"""A copy of what end-to-end tests run: whoever builds meanwhile, a second run for one, does not pull it away under them."""
+	build_directory = os.path.join(ROOT, f"build-{BUILDS[0].name}")
+	with tempfile.TemporaryDirectory(prefix="heapd-test-products-") as copy:
+		os.chmod(copy, 0o755)
+		with open(os.path.join(build_directory, ".lock")) as lock:
+			fcntl.flock(lock, fcntl.LOCK_EX)
+			for name in ("daemon/heapd", "sampler/libheapd.so", "tests/targets"):
+				source, target = os.path.join(build_directory, name), os.path.join(copy, name)
+				os.makedirs(os.path.dirname(target), exist_ok=True)
+				if os.path.isdir(source):
+					shutil.copytree(source, target, ignore=shutil.ignore_patterns("CMakeFiles", "*.cmake"))
+				elif os.path.exists(source):
+					shutil.copy2(source, target)
+		yield copy
+
+
 def unit_programs(b):
 	"""Every tests/unit/NAME_test.c as it was built here; one that was not built fails when it is run."""
 	directory = os.path.join(ROOT, f"build-{b.name}", "tests", "unit")
@@ -183,13 +202,13 @@ def source_checks():
 
 def run_all(programs, patterns, tally):
 	"""Two at a time. A pattern that a program's own name does not contain is asked for inside the program."""
-	with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+	with products() as copy, concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
 		futures = []
 		for p in programs:
 			if not patterns or any(x in p.name for x in patterns):
-				futures.append(pool.submit(run_program, p, [], tally))
+				futures.append(pool.submit(run_program, p, [], tally, copy))
 			elif not p.name.startswith("ci/"):
-				futures.append(pool.submit(run_program, p, patterns, tally))
+				futures.append(pool.submit(run_program, p, patterns, tally, copy))
 		for f in futures:
 			f.result()
 

@@ -330,8 +330,9 @@ def the_last_profile_of_a_run_stays_readable(place):
 def runs_do_not_pile_up(place):
 	place.heapd("run", "--quiet", "--period", str(1 << 40), "--", "true").good()
 	check_eq([], os.listdir(place.shm), "what a run without samples leaves")
+	program = place.compile("leaky.c")
 	for _ in range(12):
-		place.heapd("run", "--quiet", "--period", "1", "--", "true").good()
+		place.heapd("run", "--quiet", "--period", "1", "--", program, "1").good()
 	check(1 <= len(place.segments()) <= 9, "only the last few runs stay", os.listdir(place.shm))
 
 
