@@ -6,8 +6,18 @@ find_library(LIBUNWIND unwind)
 find_path(LIBUNWIND_INCLUDE libunwind.h)
 
 sampler_test(cfi cfi.c cfi_program.c)
-foreach(name unwind unwind_code)
-	sampler_test(${name} unwind.c cfi.c cfi_program.c modules.c frames.c pages.c)
+set(walk unwind.c cfi.c cfi_program.c modules.c frames.c pages.c)
+sampler_test(unwind ${walk})
+sampler_test(unwind_code ${walk})
+
+# The same with a table of four rows, where every thread is in every other's way.
+list(TRANSFORM walk PREPEND ${PROJECT_SOURCE_DIR}/sampler/)
+add_executable(unwind_crowd_test unwind_code_test.c ${walk})
+target_include_directories(unwind_crowd_test PRIVATE ${PROJECT_SOURCE_DIR}/sampler ${PROJECT_SOURCE_DIR}/proto)
+target_compile_definitions(unwind_crowd_test PRIVATE ROWS_FIRST=4 ROWS_MAX=4)
+add_test(NAME unwind_crowd COMMAND unwind_crowd_test)
+
+foreach(name unwind unwind_code unwind_crowd)
 	target_link_options(${name}_test PRIVATE -Wl,--build-id)
 	target_link_libraries(${name}_test PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 	if(LIBUNWIND AND LIBUNWIND_INCLUDE)
@@ -16,6 +26,9 @@ foreach(name unwind unwind_code)
 		target_link_libraries(${name}_test PRIVATE ${LIBUNWIND})
 	endif()
 endforeach()
+
+# Segments far from each other, as the loader describes them one at a time.
+target_link_options(unwind_code_test PRIVATE -no-pie -Wl,-z,max-page-size=0x200000)
 
 foreach(shape "c O0 -O0" "c O2 -O2" "c O3 -O3 -fomit-frame-pointer" "c Os -Os" "cc cxx_O2 -O2"
 	"cc cxx_O3 -O3 -fomit-frame-pointer")
@@ -34,4 +47,5 @@ foreach(plugin 1 2)
 	target_compile_definitions(unwind_plugin_${plugin} PRIVATE PLUGIN=${plugin})
 	target_link_options(unwind_plugin_${plugin} PRIVATE -Wl,--build-id)
 	add_dependencies(unwind_code_test unwind_plugin_${plugin})
+	add_dependencies(unwind_crowd_test unwind_plugin_${plugin})
 endforeach()

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <limits.h>
 #include <link.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -34,6 +35,9 @@ __asm__(".text\n"
 	".cfi_escape 0x10,6,2,0x76,0\n mov %rsp,%rbp\n push %r10\n .cfi_escape 0x0f,3,0x76,0x78,0x06\n"
 	"sub $104,%rsp\n call walk_both_hook\n add $104,%rsp\n pop %r10\n .cfi_def_cfa 10,0\n pop %rbp\n"
 	"lea -8(%r10),%rsp\n .cfi_def_cfa 7,8\n ret\n .cfi_endproc\n"
+	"return_elsewhere: .cfi_startproc\n push (%rsp)\n .cfi_def_cfa_offset 16\n .cfi_offset 16,-16\n"
+	"movq $0x4141,8(%rsp)\n call walk_both_hook\n mov (%rsp),%rax\n mov %rax,8(%rsp)\n .cfi_offset 16,-8\n"
+	"add $8,%rsp\n .cfi_def_cfa_offset 8\n ret\n .cfi_endproc\n"
 	"through_plt: .cfi_startproc\n .cfi_escape 0x0f,11,0x77,8,0x80,0,0x3f,0x1a,0x3b,0x2a,0x33,0x24,0x22\n"
 	".p2align 4\n through_plt_16: nop\n nop\n nop\n nop\n nop\n nop\n ud2\n push $0\n nop\n ud2\n add $8,%rsp\n "
 	"ret\n "
@@ -90,6 +94,17 @@ walk_both_hook(void)
 {
 	walk_both();
 	__asm__ volatile("");
+}
+
+void return_elsewhere(void);
+
+TEST(a_return_address_that_was_moved_is_found)
+{
+	begin();
+	return_elsewhere();
+	CHECK_EQ(2, walks);
+	CHECK_EQ(0, walks_wrong);
+	CHECK(walked.stack.depth >= 5);
 }
 
 TEST(a_realigned_stack_is_walked_as_the_reference_does)
@@ -149,6 +164,7 @@ TEST(no_stack_however_wrong_makes_us_read_outside_of_it)
 	uint8_t *pages = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t *words = (uint64_t *)(pages + 4096);
 	unsigned flags_seen = 0, deepest = 0;
+	bool rising = true;
 
 	CHECK(pages != MAP_FAILED);
 	CHECK_EQ(0, mprotect(pages, 4096, PROT_NONE));
@@ -175,9 +191,10 @@ TEST(no_stack_however_wrong_makes_us_read_outside_of_it)
 		flags_seen |= walked.stack.flags;
 		deepest = walked.stack.depth > deepest ? walked.stack.depth : deepest;
 		for (uint32_t k = 0; k + 1 < walked.stack.depth; k++)
-			if (walked.stack.cfas[k] > high - low || walked.stack.cfas[k + 1] > walked.stack.cfas[k])
-				CHECK(!"a CFA that is not above the one before");
+			rising &=
+				walked.stack.cfas[k] <= high - low && walked.stack.cfas[k + 1] <= walked.stack.cfas[k];
 	}
+	CHECK(rising);
 	CHECK(deepest > 4);
 	CHECK((flags_seen & (HEAPD_STACK_BAD_FRAME | HEAPD_STACK_NO_CFI)) ==
 	      (HEAPD_STACK_BAD_FRAME | HEAPD_STACK_NO_CFI));
@@ -348,6 +365,49 @@ TEST(more_addresses_than_the_table_holds_are_all_walked)
 	munmap(code, STUBS * ROOM);
 }
 
+enum { CHURN_THREADS = 3, CHURN_STUBS = 6000 };
+static _Atomic int churn_wrong;
+
+static void *
+churn(void *arg)
+{
+	uint8_t *code = arg;
+
+	range = own_range();
+	for (int round = 0; round < 40; round++)
+		for (int i = 0; i < CHURN_STUBS; i++) {
+			void (*stub)(void (*)(void));
+
+			*(void **)&stub = code + i * 20;
+			stub(walk_here);
+			if (walked.stack.flags != 0 || walked.pcs[0] < (uintptr_t)stub ||
+			    walked.pcs[0] > (uintptr_t)stub + 20)
+				churn_wrong++;
+		}
+	return arg;
+}
+
+TEST(a_row_that_another_thread_takes_over_is_not_used_half)
+{
+	const size_t size = (size_t)CHURN_THREADS * CHURN_STUBS * 20;
+	uint8_t *code = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_t threads[CHURN_THREADS];
+
+	CHECK(code != MAP_FAILED);
+	for (int i = 0; i < CHURN_THREADS * CHURN_STUBS; i++)
+		stub_write(code + i * 20);
+	CHECK_EQ(0, mprotect(code, size, PROT_READ | PROT_EXEC));
+	__builtin___clear_cache((char *)code, (char *)code + size);
+	begin();
+	churn_wrong = 0;
+	for (int i = 0; i < CHURN_THREADS; i++)
+		pthread_create(&threads[i], NULL, churn, code + i * CHURN_STUBS * 20);
+	for (int i = 0; i < CHURN_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	CHECK_EQ(0, churn_wrong);
+	munmap(code, size);
+}
+
 /* -- modules -- */
 
 static struct {
@@ -396,13 +456,21 @@ TEST(the_main_program_is_module_0_with_its_path_and_build_id)
 	CHECK_EQ(2, atomic_load(&fake_header.sections[HEAPD_MODULES].used)); /* and the C library, which called main */
 }
 
-static const char *plugin_path(int i, char *ret, size_t size);
+/* Beside this program. */
+static const char *
+beside(const char *name, char ret[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - 64);
+
+	ret[n > 0 ? n : 0] = '\0';
+	strcpy(strrchr(ret, '/') + 1, name);
+	return ret;
+}
 
 static uintptr_t
-plugin_walk(int i)
+plugin_walk(const char *path)
 {
-	char path[4200];
-	void *handle = dlopen(plugin_path(i, path, sizeof(path)), RTLD_NOW);
+	void *handle = dlopen(path, RTLD_NOW);
 	void (*call)(void (*)(void));
 	uintptr_t place;
 
@@ -420,18 +488,6 @@ plugin_walk(int i)
 	return place;
 }
 
-static const char *
-plugin_path(int i, char *ret, size_t size)
-{
-	char own[4096];
-	ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
-
-	own[n > 0 ? n : 0] = '\0';
-	*strrchr(own, '/') = '\0';
-	snprintf(ret, size, "%s/unwind_plugin_%d.so", own, i);
-	return ret;
-}
-
 TEST(a_library_at_the_place_of_another_is_not_taken_for_it)
 {
 	uint32_t frames[4], modules[4], used;
@@ -439,7 +495,9 @@ TEST(a_library_at_the_place_of_another_is_not_taken_for_it)
 
 	begin();
 	for (int i = 0; i < 4; i++) {
-		places[i] = plugin_walk(1 + i % 2);
+		char path[PATH_MAX];
+
+		places[i] = plugin_walk(beside(i % 2 ? "unwind_plugin_2.so" : "unwind_plugin_1.so", path));
 		frames[i] = walked.stack.frames[0];
 		modules[i] = frame(0)->module;
 	}
@@ -457,6 +515,46 @@ TEST(a_library_at_the_place_of_another_is_not_taken_for_it)
 	used = atomic_load(&fake_header.sections[HEAPD_MODULES].used);
 	CHECK_EQ(4, used);
 	CHECK_EQ(20, fake_modules[modules[0]].build_id_length);
+}
+
+static void
+copy_file(const char *from, const char *to)
+{
+	FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+	int c;
+
+	CHECK(in && out);
+	while (in && out && (c = getc(in)) != EOF)
+		putc(c, out);
+	if (in)
+		fclose(in);
+	if (out)
+		fclose(out);
+}
+
+TEST(a_file_is_another_module_under_another_name_and_with_another_build_id)
+{
+	char one[PATH_MAX], two[PATH_MAX], copy[] = "/tmp/unwind_plugin_XXXXXX";
+	uint32_t original, copied, replaced;
+	int fd = mkstemp(copy);
+
+	CHECK(fd >= 0);
+	close(fd);
+	begin();
+	plugin_walk(beside("unwind_plugin_1.so", one));
+	original = frame(0)->module;
+	copy_file(one, copy);
+	plugin_walk(copy);
+	copied = frame(0)->module;
+	unlink(copy);
+	copy_file(beside("unwind_plugin_2.so", two), copy);
+	plugin_walk(copy);
+	replaced = frame(0)->module;
+	unlink(copy);
+	CHECK(original != copied && copied != replaced && original != replaced);
+	CHECK_EQ(0, memcmp(fake_modules[original].build_id, fake_modules[copied].build_id, 20));
+	CHECK_EQ(fake_modules[copied].path_length, fake_modules[replaced].path_length);
+	CHECK_EQ(0, walks_wrong);
 }
 
 TEST(without_room_for_a_module_its_frames_go_without_and_are_counted)

@@ -5,6 +5,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "frames.h"
 #include "test.h"
 
 int shapes_O0(void (*end)(void));
@@ -108,6 +109,30 @@ TEST(a_frame_is_recorded_once_however_often_its_row_is_forgotten)
 	CHECK_EQ(used, atomic_load(&fake_header.sections[HEAPD_FRAMES].used));
 	CHECK_EQ(70000, atomic_load(&fake_header.modules_generation));
 	CHECK_EQ(0, walked.stack.flags);
+}
+
+TEST(frames_differ_by_address_module_and_flags_and_by_nothing_else)
+{
+	enum { ADDRESSES = 500, MODULES = 64 };
+	void *_Atomic index = NULL;
+	static uint32_t first[ADDRESSES][MODULES][2];
+	int wrong = 0;
+
+	begin();
+	for (int round = 0; round < 2; round++)
+		for (uint32_t a = 0; a < ADDRESSES; a++)
+			for (uint32_t m = 0; m < MODULES; m++)
+				for (uint32_t flags = 0; flags < 2; flags++) {
+					uint32_t i = frames_intern(&index, &fake_segment, 4096 + a, m, flags);
+
+					if (round == 0)
+						first[a][m][flags] = i;
+					wrong += i != first[a][m][flags] || fake_frames[i].module != m ||
+						 fake_frames[i].flags != flags ||
+						 atomic_load(&fake_frames[i].address) != 4096 + a;
+				}
+	CHECK_EQ(0, wrong);
+	CHECK_EQ(ADDRESSES * MODULES * 2, atomic_load(&fake_header.sections[HEAPD_FRAMES].used));
 }
 
 /* -- where it must stop -- */
