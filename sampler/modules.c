@@ -53,6 +53,7 @@ struct image {
 	const ElfW(Phdr) * headers;
 	unsigned count;
 	const char *path; /* as the loader has it: nothing for the main program */
+	const char *below; /* what path is relative to, with a slash at its end; else "" */
 };
 
 /* Read the program headers that follow the ELF header at `address`, if they are where linkers put them: in its page. */
@@ -155,8 +156,21 @@ image_build_id(const struct image *image)
 
 /* -- records -- */
 
+/* Both parts of a path; `below` may be "". */
+struct path {
+	const char *below, *path;
+	size_t below_length, path_length;
+};
+
 static bool
-record_equal(const struct segment *s, const struct heapd_module *m, const struct image *image, size_t path_length,
+path_equal(const struct path *p, const char *text, size_t length)
+{
+	return length == p->below_length + p->path_length && memcmp(text, p->below, p->below_length) == 0 &&
+	       memcmp(text + p->below_length, p->path, p->path_length) == 0;
+}
+
+static bool
+record_equal(const struct segment *s, const struct heapd_module *m, const struct image *image, const struct path *path,
 	     struct build_id id)
 {
 	if (m->start != image->start || atomic_load_explicit(&m->end, memory_order_acquire) != image->end ||
@@ -164,25 +178,26 @@ record_equal(const struct segment *s, const struct heapd_module *m, const struct
 	    (id.length && memcmp(m->build_id, id.bytes, id.length) != 0))
 		return false;
 	if (m->flags & HEAPD_MODULE_MAIN)
-		return path_length == 0; /* the loader has no name for it */
-	return m->path_length == path_length && memcmp(s->strings + m->path, image->path, path_length) == 0;
+		return path->path_length == 0; /* the loader has no name for it */
+	return path_equal(path, s->strings + m->path, m->path_length);
 }
 
 static uint32_t
-record_make(struct segment *s, const struct image *image, const char *path, size_t path_length, struct build_id id,
-	    uint32_t flags)
+record_make(struct segment *s, const struct image *image, const struct path *path, struct build_id id, uint32_t flags)
 {
-	uint32_t i = segment_claim(s, HEAPD_MODULES, 1), text;
+	uint32_t i = segment_claim(s, HEAPD_MODULES, 1), text,
+		 length = (uint32_t)(path->below_length + path->path_length);
 	struct heapd_module *m;
 
 	if (i == HEAPD_NONE)
 		return i;
 	m = &s->modules[i];
-	text = path_length ? segment_claim(s, HEAPD_STRINGS, (uint32_t)path_length) : HEAPD_NONE;
+	text = length ? segment_claim(s, HEAPD_STRINGS, length) : HEAPD_NONE;
 	if (text != HEAPD_NONE) {
-		memcpy(s->strings + text, path, path_length);
+		memcpy(s->strings + text, path->below, path->below_length);
+		memcpy(s->strings + text + path->below_length, path->path, path->path_length);
 		m->path = text;
-		m->path_length = (uint32_t)path_length;
+		m->path_length = length;
 	}
 	m->start = image->start;
 	m->bias = image->bias;
@@ -200,13 +215,13 @@ record_find_or_make(struct segment *s, const struct image *image)
 {
 	const struct heapd_section *section = &s->header->sections[HEAPD_MODULES];
 	uint32_t used = atomic_load_explicit(&section->used, memory_order_relaxed);
-	size_t path_length = strnlen(image->path, PATH_LONGEST);
+	struct path path = { image->below, image->path, strlen(image->below), strnlen(image->path, PATH_LONGEST) };
 	struct build_id id = image_build_id(image);
 
 	for (uint32_t i = 0; i < used && i < section->capacity; i++)
-		if (record_equal(s, &s->modules[i], image, path_length, id))
+		if (record_equal(s, &s->modules[i], image, &path, id))
 			return i;
-	return record_make(s, image, image->path, path_length, id, 0);
+	return record_make(s, image, &path, id, 0);
 }
 
 /* -- the index by place -- */
@@ -284,6 +299,31 @@ modules_forget(void *_Atomic *known)
 /* Known from the kernel and the same for the life of the process image; set before other threads come here. */
 static struct image main_image;
 static uintptr_t vdso_start;
+static char start_directory[PATH_MAX + 1]; /* where the process was when its segment began */
+
+/* The loader keeps the name it was given: dlopen("./plugin.so") and LD_LIBRARY_PATH=. leave one that leads nowhere from
+ * another directory, such as heapd's. A program that has moved since gets a wrong path, which the build-id tells. */
+static void
+path_complete(struct image *image)
+{
+	if (image->path[0] == '/' || !strchr(image->path, '/'))
+		return;
+	image->below = start_directory;
+	if (*start_directory && strncmp(image->path, "./", 2) == 0)
+		image->path += 2;
+}
+
+/* Asked once, here: later, a sandbox may punish the question. */
+static void
+directory_find(void)
+{
+	long n = syscall(SYS_getcwd, start_directory, sizeof(start_directory) - 1);
+
+	if (n < 2 || start_directory[0] != '/')
+		start_directory[0] = 0; /* removed, or outside of our root */
+	else if (start_directory[n - 2] != '/')
+		memcpy(start_directory + n - 1, "/", 2);
+}
 
 /* The file that holds address, and in *ret the part of it that the loader tells of and its tables' header. The loader may
  * tell of one segment only if there are gaps between them, as it does for main programs. Not inlined, so that its stack is
@@ -306,12 +346,15 @@ image_find(uintptr_t address, struct image *image, struct module *ret)
 		*image = main_image;
 		return 0;
 	}
-	*image = (struct image){ .start = ret->start, .end = ret->end, .bias = map->l_addr, .path = name };
+	*image = (struct image){ .start = ret->start, .end = ret->end, .bias = map->l_addr, .path = name, .below = "" };
+	path_complete(image);
 	if (image_headers(image, image->start) || (_dl_find_object((void *)map->l_addr, &found) == 0 &&
 						   found.dlfo_link_map == map && image_headers(image, map->l_addr)))
 		image_measure(image);
-	if (vdso_start && image->start == vdso_start)
+	if (vdso_start && image->start == vdso_start) {
 		image->path = "[vdso]";
+		image->below = "";
+	}
 	return 0;
 }
 
@@ -336,6 +379,7 @@ static bool
 image_of_main(struct image *ret)
 {
 	struct image image = { .path = "",
+			       .below = "",
 			       .headers = (const ElfW(Phdr) *)getauxval(AT_PHDR),
 			       .count = (unsigned)getauxval(AT_PHNUM) };
 
@@ -359,9 +403,11 @@ modules_start(struct segment *segment)
 	long n;
 
 	vdso_start = getauxval(AT_SYSINFO_EHDR);
+	directory_find();
 	if (!image_of_main(&main_image))
 		return;
 	n = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
-	record_make(segment, &main_image, path, n > 0 ? (size_t)n : 0, image_build_id(&main_image), HEAPD_MODULE_MAIN);
+	record_make(segment, &main_image, &(struct path){ "", path, 0, n > 0 ? (size_t)n : 0 },
+		    image_build_id(&main_image), HEAPD_MODULE_MAIN);
 	errno = saved;
 }

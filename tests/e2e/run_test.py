@@ -327,6 +327,19 @@ def the_last_profile_of_a_run_stays_readable(place):
 
 
 @test
+def a_library_the_loader_found_by_a_relative_path_is_named_from_anywhere(place):
+	os.mkdir(place.path("libraries"))
+	place.compile("stripped.c", "libraries/librelative.so", ("-g", "-O2", "-fPIC", "-shared", "-fno-inline"))
+	program = place.compile("uses_stripped.c", "uses_relative", flags=("-g", "-O2", "-Wl,-rpath,./libraries"),
+		libs=("-L" + place.path("libraries"), "-lrelative"))
+	place.heapd("run", "--quiet", "--period", "1", "--", program, cwd=place.tmp).good()
+	segment, = place.segments()
+	p = place.fetch(segment)                # it has ended, and heapd is in another directory
+	check_in(place.path("libraries", "librelative.so"), [m.file for m in p.mappings], "the profile's mappings")
+	check("nameless" in p.cumulative("alloc_space"), "the library's functions have names", p.cumulative("alloc_space"))
+
+
+@test
 def runs_do_not_pile_up(place):
 	place.heapd("run", "--quiet", "--period", str(1 << 40), "--", "true").good()
 	check_eq([], os.listdir(place.shm), "what a run without samples leaves")
