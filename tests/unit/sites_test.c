@@ -166,5 +166,6 @@ TEST(threads_that_bring_the_same_stacks_lose_no_count)
 		shown += segment.sites[i].state == HEAPD_SITE_READY;
 	}
 	CHECK_EQ(80000, samples);
-	CHECK(shown >= 5001 && shown < 6000);
+	/* Threads that meet may show one stack twice; more than one site a thread and stack there cannot be. */
+	CHECK(shown >= 5001 && shown <= 4 * 5000 + 1);
 }
