@@ -320,7 +320,11 @@ run_finish(struct run *run)
 		log_line("out of memory: the last profile is not shown");
 		return;
 	}
-	if (all.n == 0 && !run->program.sanitizer)
+	if (all.n == 0 && rundir_full(&run->dir))
+		log_line("no profile of %s: %s has no room left for one. Make room on that tmpfs, or set HEAPD_DIR to "
+			 "a directory on another",
+			 run->command, run->dir.path);
+	else if (all.n == 0 && !run->program.sanitizer)
 		log_note("no allocation of %s was sampled: it allocated little. A smaller --period, such as 4k, sees "
 			 "more",
 			 run->command);

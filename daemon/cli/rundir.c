@@ -232,6 +232,15 @@ rundir_new(struct rundir *ret, struct text *why)
 	return 0;
 }
 
+bool
+rundir_full(const struct rundir *r)
+{
+	enum { SEGMENT = 1 << 20 }; /* it begins with a quarter of this and grows in steps */
+	struct statfs fs;
+
+	return fstatfs(r->fd, &fs) == 0 && fs.f_blocks > 0 && fs.f_bavail < SEGMENT / (uint64_t)fs.f_bsize;
+}
+
 void
 rundir_done(struct rundir *r)
 {

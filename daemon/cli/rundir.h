@@ -9,6 +9,8 @@
 
 #include "text.h"
 
+#include <stdbool.h>
+
 #define RUNDIR_KEPT 8 /* ended runs whose segments stay */
 
 struct rundir {
@@ -19,6 +21,9 @@ struct rundir {
 /* In $HEAPD_DIR if that is set, else in the first of /run/heapd, $XDG_RUNTIME_DIR/heapd (not for root) and
  * /dev/shm/heapd-UID that is a tmpfs and may be written. 0, or -errno with a sentence in *why. */
 int rundir_new(struct rundir *ret, struct text *why);
+
+/* Too little room is left there for a segment to begin. */
+bool rundir_full(const struct rundir *r);
 
 /* The run has ended: removed if there is nothing in it. */
 void rundir_done(struct rundir *r);

@@ -340,6 +340,19 @@ def a_library_the_loader_found_by_a_relative_path_is_named_from_anywhere(place):
 
 
 @test
+def a_full_directory_is_told_and_harms_no_program(place):
+	if os.geteuid() != 0:
+		raise Skip("not root")
+	need("unshare", "mount")
+	program = place.compile("leaky.c")
+	script = 'mount -t tmpfs -o size=64k tmpfs "$1" && HEAPD_DIR=$1 exec "$2" run --quiet --no-serve --period 1 -- "$3" 10'
+	r = place.run(["unshare", "-m", "sh", "-c", script, "sh", place.shm, HEAPD, program]).good()
+	check_in("ready", r.text, "the program's output")
+	check_match("no profile of .*has no room left", r.errors, "what heapd says")
+	check("allocated little" not in r.errors, "heapd does not blame the program", r.errors)
+
+
+@test
 def runs_do_not_pile_up(place):
 	place.heapd("run", "--quiet", "--period", str(1 << 40), "--", "true").good()
 	check_eq([], os.listdir(place.shm), "what a run without samples leaves")
