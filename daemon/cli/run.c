@@ -325,8 +325,8 @@ run_finish(struct run *run)
 			 "a directory on another",
 			 run->command, run->dir.path);
 	else if (all.n == 0 && !run->program.sanitizer)
-		log_note("no allocation of %s was sampled: it allocated little. A smaller --period, such as 4k, sees "
-			 "more",
+		log_note("no allocation of %s was sampled: it allocated little (a smaller --period, such as 4k, sees "
+			 "more), or changed its root directory first, or started the rest without LD_PRELOAD",
 			 run->command);
 	if (run->options->output) {
 		gone = ended_complete(&run->ended, run->targets);

@@ -353,6 +353,12 @@ def a_full_directory_is_told_and_harms_no_program(place):
 
 
 @test
+def a_run_without_a_sample_tells_the_possible_reasons(place):
+	r = place.heapd("run", "--no-serve", "--period", str(1 << 40), "--", "env", "-i", place.compile("leaky.c"), "10").good()
+	check_match("no allocation of env was sampled.*LD_PRELOAD", r.errors, "what heapd says")
+
+
+@test
 def runs_do_not_pile_up(place):
 	place.heapd("run", "--quiet", "--period", str(1 << 40), "--", "true").good()
 	check_eq([], os.listdir(place.shm), "what a run without samples leaves")
