@@ -1,10 +1,12 @@
 /* init.c - what is better done before the program's main than in its first allocation. */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stddef.h>
 
 #include "extensions.h"
 #include "process.h"
 #include "real.h"
+#include "sample.h"
 #include "thread.h"
 
 /* A sanitizer keeps books of its own and insists on its own order: step aside. */
@@ -27,5 +29,6 @@ init(void)
 	look_for_sanitizers();
 	extensions_start();
 	dlsym(RTLD_DEFAULT, "malloc"); /* a name that is there: see real.c */
+	pthread_atfork(sample_before_fork, NULL, sample_after_fork);
 	thread_self.quiet--;
 }

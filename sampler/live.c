@@ -31,6 +31,7 @@
 #define BUCKET_SLOTS 15u
 #define PASSED_MAX 8u /* buckets tried after the one an address belongs to */
 #define FIRST_CELLS 4096u /* an eighth of the first-level cache */
+_Static_assert(FIRST_CELLS << 2 * (FILTER_GENERATIONS - 1) == 1 << FILTER_BITS_MAX, "the last filter uses all bits");
 #define CELLS_PER_LIVE 8u /* one free in eight at most is asked in vain */
 #define CELL_STUCK 255u
 

@@ -15,7 +15,8 @@
 
 #include "segment_writer.h"
 
-#define FILTER_GENERATIONS 8
+#define FILTER_BITS_MAX 20
+#define FILTER_GENERATIONS 5 /* 4 KiB, 16 KiB, ... 1 MiB */
 
 struct filter {
 	uint64_t mask; /* cells - 1 */
@@ -27,10 +28,12 @@ struct filter {
 /* What free looks at. Not wiped on fork, but what it points to is: a child's frees miss until it samples itself. */
 extern const struct filter *_Atomic filter_current __attribute__((visibility("hidden")));
 
+/* By the lower half of the address: its upper one tells few blocks apart. At most 2^FILTER_BITS_MAX cells. */
 static inline const _Atomic uint8_t *
 filter_cell(const struct filter *f, uintptr_t address)
 {
-	return (const _Atomic uint8_t *)(f + 1) + ((address * UINT64_C(0x9e3779b97f4a7c15)) >> 40 & f->mask);
+	return (const _Atomic uint8_t *)(f + 1) +
+	       (((uint32_t)address * 0x9e3779b1u) >> (32 - FILTER_BITS_MAX) & f->mask);
 }
 
 static inline bool

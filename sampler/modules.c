@@ -51,9 +51,10 @@ extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 struct image {
 	uintptr_t start, end, bias;
 	const ElfW(Phdr) * headers;
-	unsigned count;
+	uint16_t count;
+	uint16_t below_length, path_length; /* filled in for records only */
 	const char *path; /* as the loader has it: nothing for the main program */
-	const char *below; /* what path is relative to, with a slash at its end; else "" */
+	const char *below; /* what path is relative to, with a slash at its end */
 };
 
 /* Read the program headers that follow the ELF header at `address`, if they are where linkers put them: in its page. */
@@ -156,37 +157,31 @@ image_build_id(const struct image *image)
 
 /* -- records -- */
 
-/* Both parts of a path; `below` may be "". */
-struct path {
-	const char *below, *path;
-	size_t below_length, path_length;
-};
-
 static bool
-path_equal(const struct path *p, const char *text, size_t length)
+path_equal(const struct image *image, const char *text, size_t length)
 {
-	return length == p->below_length + p->path_length && memcmp(text, p->below, p->below_length) == 0 &&
-	       memcmp(text + p->below_length, p->path, p->path_length) == 0;
+	return length == (size_t)image->below_length + image->path_length &&
+	       memcmp(text, image->below, image->below_length) == 0 &&
+	       memcmp(text + image->below_length, image->path, image->path_length) == 0;
 }
 
 static bool
-record_equal(const struct segment *s, const struct heapd_module *m, const struct image *image, const struct path *path,
-	     struct build_id id)
+record_equal(const struct segment *s, const struct heapd_module *m, const struct image *image, struct build_id id)
 {
 	if (m->start != image->start || atomic_load_explicit(&m->end, memory_order_acquire) != image->end ||
 	    m->bias != image->bias || m->build_id_length != id.length ||
 	    (id.length && memcmp(m->build_id, id.bytes, id.length) != 0))
 		return false;
 	if (m->flags & HEAPD_MODULE_MAIN)
-		return path->path_length == 0; /* the loader has no name for it */
-	return path_equal(path, s->strings + m->path, m->path_length);
+		return image->path_length == 0; /* the loader has no name for it */
+	return path_equal(image, s->strings + m->path, m->path_length);
 }
 
 static uint32_t
-record_make(struct segment *s, const struct image *image, const struct path *path, struct build_id id, uint32_t flags)
+record_make(struct segment *s, const struct image *image, struct build_id id, uint32_t flags)
 {
-	uint32_t i = segment_claim(s, HEAPD_MODULES, 1), text,
-		 length = (uint32_t)(path->below_length + path->path_length);
+	const uint32_t length = (uint32_t)image->below_length + image->path_length;
+	uint32_t i = segment_claim(s, HEAPD_MODULES, 1), text;
 	struct heapd_module *m;
 
 	if (i == HEAPD_NONE)
@@ -194,8 +189,8 @@ record_make(struct segment *s, const struct image *image, const struct path *pat
 	m = &s->modules[i];
 	text = length ? segment_claim(s, HEAPD_STRINGS, length) : HEAPD_NONE;
 	if (text != HEAPD_NONE) {
-		memcpy(s->strings + text, path->below, path->below_length);
-		memcpy(s->strings + text + path->below_length, path->path, path->path_length);
+		memcpy(s->strings + text, image->below, image->below_length);
+		memcpy(s->strings + text + image->below_length, image->path, image->path_length);
 		m->path = text;
 		m->path_length = length;
 	}
@@ -211,17 +206,18 @@ record_make(struct segment *s, const struct image *image, const struct path *pat
 }
 
 static uint32_t
-record_find_or_make(struct segment *s, const struct image *image)
+record_find_or_make(struct segment *s, struct image *image)
 {
 	const struct heapd_section *section = &s->header->sections[HEAPD_MODULES];
 	uint32_t used = atomic_load_explicit(&section->used, memory_order_relaxed);
-	struct path path = { image->below, image->path, strlen(image->below), strnlen(image->path, PATH_LONGEST) };
 	struct build_id id = image_build_id(image);
 
+	image->below_length = (uint16_t)strlen(image->below);
+	image->path_length = (uint16_t)strnlen(image->path, PATH_LONGEST);
 	for (uint32_t i = 0; i < used && i < section->capacity; i++)
-		if (record_equal(s, &s->modules[i], image, &path, id))
+		if (record_equal(s, &s->modules[i], image, id))
 			return i;
-	return record_make(s, image, &path, id, 0);
+	return record_make(s, image, id, 0);
 }
 
 /* -- the index by place -- */
@@ -249,7 +245,7 @@ words_get(void *_Atomic *known)
 }
 
 static uint32_t
-index_of(void *_Atomic *known, struct segment *s, uint32_t generation, const struct image *image)
+index_of(void *_Atomic *known, struct segment *s, uint32_t generation, struct image *image)
 {
 	const uint64_t index_mask = (1 << INDEX_BITS) - 1, mask = (1 << KNOWN_BITS) - 1;
 	_Atomic uint64_t *words = words_get(known);
@@ -358,15 +354,29 @@ image_find(uintptr_t address, struct image *image, struct module *ret)
 	return 0;
 }
 
+/* The same without the loader's help: we know of the main program only. */
+__attribute__((noinline)) static int
+image_find_main(uintptr_t address, struct image *image, struct module *ret)
+{
+	*image = main_image;
+	if (address < image->start || address >= image->end)
+		return -ENOSYS;
+	ret->start = image->start;
+	ret->end = image->end;
+	ret->tables.header = 0;
+	for (unsigned i = 0; i < image->count; i++)
+		if (image->headers[i].p_type == PT_GNU_EH_FRAME)
+			ret->tables.header = image->bias + image->headers[i].p_vaddr;
+	return 0;
+}
+
 int
 modules_find(void *_Atomic *known, struct segment *segment, uint32_t generation, uintptr_t address, struct module *ret)
 {
 	struct image image;
 	int r;
 
-	if (!_dl_find_object)
-		return -ENOSYS;
-	r = image_find(address, &image, ret);
+	r = _dl_find_object ? image_find(address, &image, ret) : image_find_main(address, &image, ret);
 	if (r < 0)
 		return r;
 	ret->index = index_of(known, segment, generation, &image);
@@ -381,7 +391,7 @@ image_of_main(struct image *ret)
 	struct image image = { .path = "",
 			       .below = "",
 			       .headers = (const ElfW(Phdr) *)getauxval(AT_PHDR),
-			       .count = (unsigned)getauxval(AT_PHNUM) };
+			       .count = (uint16_t)getauxval(AT_PHNUM) };
 
 	if (!image.headers || image.count > HEADERS_MAX || getauxval(AT_PHENT) != sizeof(*image.headers))
 		return false;
@@ -399,6 +409,7 @@ void
 modules_start(struct segment *segment)
 {
 	static char path[PATH_MAX]; /* too large for a small thread's stack; one caller at a time */
+	struct image image;
 	int saved = errno;
 	long n;
 
@@ -407,7 +418,9 @@ modules_start(struct segment *segment)
 	if (!image_of_main(&main_image))
 		return;
 	n = syscall(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", path, sizeof(path));
-	record_make(segment, &main_image, &(struct path){ "", path, 0, n > 0 ? (size_t)n : 0 },
-		    image_build_id(&main_image), HEAPD_MODULE_MAIN);
+	image = main_image;
+	image.path = path;
+	image.path_length = n > 0 ? (uint16_t)n : 0;
+	record_make(segment, &image, image_build_id(&image), HEAPD_MODULE_MAIN);
 	errno = saved;
 }

@@ -1,7 +1,7 @@
 /* modules.h - which loaded ELF file holds an address, its record in the segment and its unwind tables.
  *
  * Asks the dynamic loader by _dl_find_object, which is lock-free and async-signal-safe. Where the C library has none
- * (glibc before 2.35), modules_find() always answers -ENOSYS and only modules_start() records anything.
+ * (glibc before 2.35), the main program is the only module that is found.
  * Threads: lock-free, async-signal-safe, except modules_start().
  */
 #ifndef HEAPD_MODULES_H
@@ -21,7 +21,7 @@ void modules_start(struct segment *segment);
 
 /* The module that holds address now. *known: NULL at first, then private memory of this file (wiped on fork), which
  * remembers records by place and generation (16 bits); a module that came back to its place unchanged keeps its record.
- * Returns 0, -ENOENT: code of no module, or -ENOSYS: cannot know. */
+ * Returns 0, -ENOENT: code of no module, or -ENOSYS: cannot know, no _dl_find_object. */
 int modules_find(void *_Atomic *known, struct segment *segment, uint32_t generation, uintptr_t address,
 		 struct module *ret);
 

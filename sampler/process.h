@@ -1,7 +1,8 @@
 /* process.h - all that the sampler keeps of this process, in memory that a fork child finds empty.
  *
  * The first sample of a process image makes it: segment, tables, everything. A fork child that samples makes its own;
- * until then its frees find empty filters. There is no other fork handling.
+ * until then its frees find empty filters. What is left to an atfork handler is to draw
+ * the next sample anew (sample.h).
  */
 #ifndef HEAPD_PROCESS_H
 #define HEAPD_PROCESS_H

@@ -28,6 +28,28 @@ period_now(const struct process *p)
 	return period;
 }
 
+/* Siblings of a fork must not make the same choices: their estimates are added up. Each child gets a number of its own from
+ * its parent, so that HEAPD_SEED repeats whole trees. */
+static _Atomic uint64_t lineage;
+static _Atomic uint64_t forks;
+
+void
+sample_before_fork(void)
+{
+	atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+void
+sample_after_fork(void)
+{
+	uint64_t state = atomic_load_explicit(&lineage, memory_order_relaxed) +
+			 atomic_exchange_explicit(&forks, 0, memory_order_relaxed);
+
+	atomic_store_explicit(&lineage, random_next(&state), memory_order_relaxed);
+	thread_self.countdown = 0;
+	thread_self.period = 0;
+}
+
 /* A start for the thread's random numbers that no other thread has. */
 static uint64_t
 thread_seed(void)
@@ -38,7 +60,7 @@ thread_seed(void)
 
 	if (seed == 0)
 		seed = (kernel ? kernel[0] ^ kernel[1] : 0) ^ ticks_now() ^ (uintptr_t)&thread_self;
-	seed += n * UINT64_C(0xd1342543de82ef95);
+	seed += n * UINT64_C(0xd1342543de82ef95) + atomic_load_explicit(&lineage, memory_order_relaxed);
 	return random_next(&seed);
 }
 

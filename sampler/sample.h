@@ -43,6 +43,11 @@ bool sample_leaving(void *block, struct live_block *ret);
 void sample_gone(const struct live_block *block);
 void sample_back(const struct live_block *block, void *address);
 
+/* Around a fork, in the parent and in the child: the child draws anew. It would otherwise take its first sample where its
+ * parent and all its siblings do. (What else a child needs is done by wiping, see process.h.) */
+void sample_before_fork(void);
+void sample_after_fork(void);
+
 /* A library was unloaded. */
 void sample_forget_modules(void);
 
