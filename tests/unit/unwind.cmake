@@ -17,7 +17,12 @@ target_include_directories(unwind_crowd_test PRIVATE ${PROJECT_SOURCE_DIR}/sampl
 target_compile_definitions(unwind_crowd_test PRIVATE ROWS_FIRST=4 ROWS_MAX=4)
 add_test(NAME unwind_crowd COMMAND unwind_crowd_test)
 
-foreach(name unwind unwind_code unwind_crowd)
+add_executable(unwind_old_test unwind_old_test.c ${walk})
+target_include_directories(unwind_old_test PRIVATE ${PROJECT_SOURCE_DIR}/sampler ${PROJECT_SOURCE_DIR}/proto)
+target_compile_definitions(unwind_old_test PRIVATE _dl_find_object=_dl_find_object_of_no_libc)
+add_test(NAME unwind_old COMMAND unwind_old_test)
+
+foreach(name unwind unwind_code unwind_crowd unwind_old)
 	target_link_options(${name}_test PRIVATE -Wl,--build-id)
 	target_link_libraries(${name}_test PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 	if(LIBUNWIND AND LIBUNWIND_INCLUDE)

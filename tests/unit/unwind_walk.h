@@ -122,7 +122,7 @@ same(const struct walked *w)
 }
 
 /* Both, and they must agree. */
-__attribute__((noinline)) static void
+__attribute__((noinline, unused)) static void
 walk_both(void)
 {
 	struct unwind_start start = START_HERE();
