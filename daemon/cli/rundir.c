@@ -48,6 +48,24 @@ base_open(const char *path, bool make)
 	return r;
 }
 
+/* A run that another run started finds that one's directory in HEAPD_DIR. Its own goes beside it: below, neither list and
+ * serve nor those who clear away would see it. */
+static int
+base_beside(const char *own, struct text *path)
+{
+	const char *last = strrchr(own, '/');
+	int fd, n = 0;
+
+	if (own[0] != '/' || last == own || sscanf(last + 1, PREFIX "%*d-%*6[A-Za-z0-9]%n", &n) < 0 || n == 0 ||
+	    last[1 + n])
+		return -ENOENT;
+	text_printf(path, "%.*s", (int)(last - own), own);
+	fd = base_open(text_string(path), false);
+	if (fd < 0)
+		text_done(path);
+	return fd;
+}
+
 static int
 base_find(struct text *path, struct text *why)
 {
@@ -55,6 +73,9 @@ base_find(struct text *path, struct text *why)
 	int fd;
 
 	if (own && *own) {
+		fd = base_beside(own, path);
+		if (fd >= 0)
+			return fd;
 		text_add(path, own);
 		fd = own[0] == '/' ? base_open(own, false) : -EINVAL;
 		if (fd < 0)

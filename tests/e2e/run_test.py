@@ -369,6 +369,16 @@ def runs_do_not_pile_up(place):
 
 
 @test
+def a_run_inside_a_run_is_seen_and_cleared_away_like_any_other(place):
+	program = place.compile("leaky.c")
+	inner = [HEAPD, "run", "--quiet", "--no-serve", "--period", "1", "--", program, "7"]
+	for _ in range(12):
+		place.heapd("run", "--quiet", "--no-serve", "--period", str(1 << 40), "--", *inner).good()
+	check_match(r"\bleaky\b", place.heapd("list").good().text, "heapd list")
+	check(1 <= len(place.segments()) <= 10, "only the last few runs stay", place.segments())
+
+
+@test
 def list_top_and_set_work_on_a_live_target(place):
 	running, segment = preloaded_leaky(place, "50")
 	table = place.heapd("list").good().text
