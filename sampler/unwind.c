@@ -466,7 +466,7 @@ unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *s
 	struct row *row, *previous = NULL;
 	uintptr_t sp = start->cfa, fp = start->fp;
 	uint64_t key = start->pc ^ generation_bits, hash = 0;
-	uint32_t n = 0;
+	size_t n = 0;
 	int step;
 
 	w.u = u;
@@ -488,7 +488,7 @@ unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *s
 		uintptr_t cfa, saved, pc;
 
 		if (unlikely(!row_take(row, key, &t))) {
-			row = row_seek(&w, rows, key, n, &step);
+			row = row_seek(&w, rows, key, (uint32_t)n, &step);
 			if (!row)
 				break;
 			if (row != &w.own && previous && previous != &w.own)
@@ -537,7 +537,7 @@ unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *s
 		segment_lose(segment, ends[step].loss);
 	if (high - start->cfa > UINT32_MAX) /* some do not fit, and a stack like this is hardly used that far */
 		memset(ret->cfas, 0, n * sizeof(ret->cfas[0]));
-	ret->depth = n;
+	ret->depth = (uint32_t)n;
 	ret->flags = ends[step].flag;
 	ret->hash = hash ^ hash >> 32;
 }
