@@ -91,7 +91,7 @@ def estimates_of_fork_children_and_their_parent_are_unbiased(place):
 
 @test
 def siblings_of_a_fork_sample_independently(place):
-	estimated(place, 4096, 60, "forks", "1", "8", "10000", options=["--together", "--coverage", "88", "100"])
+	estimated(place, 4096, 100, "forks", "1", "8", "10000", options=["--together", "--coverage", "88", "100"])
 
 
 if __name__ == "__main__":
