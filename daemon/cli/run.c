@@ -196,8 +196,11 @@ run_serve(struct run *run)
 {
 	const char *dirs[] = { run->dir.path, NULL };
 	struct server_options with;
-	int r = targets_new(dirs, &run->targets);
+	int r;
 
+	if (run->program.sanitizer)
+		return; /* nothing to follow: run_start() said so */
+	r = targets_new(dirs, &run->targets);
 	if (r == 0)
 		r = symbols_new(NULL, &run->symbols);
 	if (r < 0) {
