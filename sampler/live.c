@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "counter.h"
 #include "pages.h"
 
 #define FIRST_BUCKETS 64u
@@ -193,7 +194,7 @@ table_put(struct live_table *t, uintptr_t address, uint32_t id)
 						&b->keys[i], &key, address, memory_order_acquire, memory_order_relaxed))
 				continue;
 			b->ids[i] = id;
-			atomic_fetch_add_explicit(&t->count, 1, memory_order_relaxed);
+			counter_add32(&t->count, 1);
 			return true;
 		}
 		atomic_store_explicit(&b->passed, 1, memory_order_relaxed);
@@ -220,7 +221,7 @@ table_pull(struct live_table *t, uintptr_t address)
 			if (!atomic_compare_exchange_strong_explicit(&b->keys[i], &key, 0, memory_order_release,
 								     memory_order_relaxed))
 				continue;
-			atomic_fetch_sub_explicit(&t->count, 1, memory_order_relaxed);
+			counter_add32(&t->count, UINT32_MAX); /* less one */
 			return id;
 		}
 		if (atomic_load_explicit(&b->passed, memory_order_relaxed) == 0)
@@ -372,7 +373,7 @@ live_add(struct live *l, struct segment *segment, uint32_t id, uintptr_t address
 	}
 	atomic_store_explicit(&record->address, address, memory_order_seq_cst);
 	filter_add(l, record, address);
-	count = atomic_fetch_add_explicit(&l->count, 1, memory_order_relaxed) + 1;
+	count = counter_add32(&l->count, 1);
 	newest = atomic_load_explicit(&l->filter_newest, memory_order_relaxed);
 	if (count * CELLS_PER_LIVE > filter_of(l, newest)->mask)
 		filter_grow(l, segment);
@@ -390,7 +391,7 @@ live_take(struct live *l, struct segment *segment, uintptr_t address, struct liv
 	record = &segment->live[id];
 	filter_remove(l, record, address);
 	atomic_store_explicit(&record->address, 0, memory_order_release);
-	atomic_fetch_sub_explicit(&l->count, 1, memory_order_relaxed);
+	counter_add32(&l->count, UINT32_MAX);
 	ret->id = id;
 	ret->site = record->site;
 	ret->size = record->size;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/auxv.h>
 
+#include "counter.h"
 #include "options.h"
 #include "process.h"
 #include "random.h"
@@ -208,7 +209,7 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	}
 	/* The block is still ours: its free, which counts after this, cannot have come. */
 	sites_count(&p->segment.sites[site].alloc, size, weight, memory_order_relaxed);
-	atomic_fetch_add_explicit(&p->segment.header->samples, 1, memory_order_relaxed);
+	counter_add(&p->segment.header->samples, 1, memory_order_relaxed);
 end:
 	end(p, t);
 out:
