@@ -25,6 +25,7 @@ __attribute__((constructor)) static void
 init(void)
 {
 	real_resolve();
+	thread_start();
 	thread_self.quiet++;
 	look_for_sanitizers();
 	extensions_start();

@@ -8,16 +8,17 @@
  * How the filter grows. Cells of generation g count the records whose link says g.
  *
  *   adding a record                                    growing
- *   f = newest                                         newest = larger              seq_cst (1)
- *   cell of f += 1                                     filter_current = all hits
+ *   f = newest                                         filter_current = all hits    seq_cst
+ *   cell of f += 1                                     newest = larger              seq_cst (1)
  *   link = f's generation           seq_cst            for every record shown: link  seq_cst (2), and if it is older:
  *   newest != f?  move the record   seq_cst                move it
  *                                                      filter_current = larger
  *   move: cell of larger += 1; cas link old -> larger's, else cell of larger -= 1 (someone else did it, or it is freed)
  *   removing: g = exchange link with 0; cell of g -= 1
  *
- * Either the adder sees (1) or (2) sees its link. Cells may count too many for a moment, never too few, so that a free
- * never misses a sampled block. Old filters stay mapped, since a free may be about to look into one.
+ * An adder that sees (1) has all hits before it, and so has whoever it gives the block to; the link of one that does not
+ * is seen by (2). Cells may count too many for a moment, never too few, so that a free never misses a sampled block. Old
+ * filters stay mapped, since a free may be about to look into one.
  */
 #include "live.h"
 
@@ -141,12 +142,13 @@ filter_grow(struct live *l, struct segment *segment)
 		return;
 	if (atomic_load_explicit(&l->filter_newest, memory_order_relaxed) == newest &&
 	    (larger = filter_new(cells, newest + 1)) != NULL) {
-		uint32_t used = atomic_load_explicit(&segment->header->sections[HEAPD_LIVE].used, memory_order_relaxed);
+		uint32_t used;
 
 		atomic_store_explicit(&l->filters[newest], larger, memory_order_release);
-		atomic_store_explicit(&l->filter_newest, newest + 1, memory_order_seq_cst);
 		atomic_store_explicit(&filter_current, &all_hits.filter, memory_order_seq_cst);
+		atomic_store_explicit(&l->filter_newest, newest + 1, memory_order_seq_cst);
 		/* Records claimed from here on are counted in the larger one by whoever adds them. */
+		used = atomic_load_explicit(&segment->header->sections[HEAPD_LIVE].used, memory_order_seq_cst);
 		for (uint32_t i = 0; i < used && i < segment->ready[HEAPD_LIVE]; i++) {
 			struct heapd_live *record = &segment->live[i];
 			uintptr_t address = atomic_load_explicit(&record->address, memory_order_seq_cst);

@@ -62,6 +62,7 @@ struct live_block {
 	uint32_t id; /* in LIVE, or HEAPD_NONE */
 	uint32_t site;
 	uint64_t size, weight;
+	uint32_t image; /* of the process, see process.h; set by whoever keeps it across calls of the host's */
 };
 
 /* Before the first live_reserve. 0 or -ENOMEM. */

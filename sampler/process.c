@@ -1,6 +1,7 @@
 /* process.c - see process.h. */
 #include "process.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -38,12 +39,16 @@ static int
 process_start(struct process *p)
 {
 	const struct options *o = options_get();
+	int r;
 
 	if (!o->enabled || atomic_load_explicit(&refused, memory_order_relaxed))
 		return INERT;
 	thread_start();
 	p->image = atomic_fetch_add_explicit(&images, 1, memory_order_relaxed) + 1;
-	if (segment_create(&p->segment, o->period) < 0 || sites_start(&p->sites, &p->segment) < 0)
+	r = segment_create(&p->segment, o->period);
+	if (r == -EAGAIN)
+		return EMPTY;
+	if (r < 0 || sites_start(&p->sites, &p->segment) < 0)
 		return INERT;
 	modules_start(&p->segment);
 	return live_start(&p->live) < 0 ? INERT : READY;

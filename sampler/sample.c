@@ -115,31 +115,40 @@ begin(struct process *p, struct thread *t, volatile uint64_t *mark)
 	if (unlikely(t->busy)) {
 		if (is_interrupted(t, mark))
 			return NULL;
-		scratch_give(&p->scratch, t->scratch);
+		/* One instruction: a signal handler may find the same, and only one of us may give the slot back. */
+		slot = __atomic_exchange_n(&t->scratch, 0, __ATOMIC_RELAXED);
+		atomic_signal_fence(memory_order_seq_cst);
+		t->busy = 0;
+		atomic_signal_fence(memory_order_seq_cst);
+		if (slot && t->image == p->image)
+			scratch_give(&p->scratch, slot - 1);
 	}
 	if (unlikely(t->image != p->image)) {
 		t->serial = atomic_fetch_add_explicit(&p->segment.header->threads, 1, memory_order_relaxed) + 1;
 		t->image = p->image;
 	}
-	t->busy = 0;
 	slot = scratch_take(&p->scratch, t->serial);
 	if (unlikely(slot == SCRATCH_NONE))
 		return NULL;
-	t->scratch = slot;
 	*mark = MARK ^ (uintptr_t)mark;
 	atomic_signal_fence(memory_order_seq_cst);
 	t->busy = (uintptr_t)mark;
 	atomic_signal_fence(memory_order_seq_cst);
+	t->scratch = slot + 1; /* only now: a handler that samples before leaves a slot of its own there */
 	return &p->scratch.slots[slot];
 }
 
 static void
 end(struct process *p, struct thread *t)
 {
+	const uint32_t slot = t->scratch; /* as long as busy keeps handlers from it */
+
+	t->scratch = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	t->busy = 0;
 	atomic_signal_fence(memory_order_seq_cst);
-	scratch_give(&p->scratch, t->scratch);
+	if (likely(slot))
+		scratch_give(&p->scratch, slot - 1);
 }
 
 static void
@@ -221,7 +230,10 @@ sample_leaving(void *block, struct live_block *ret)
 {
 	struct process *p = process_peek();
 
-	return p && block && live_take(&p->live, &p->segment, (uintptr_t)block, ret);
+	if (!p || !block || !live_take(&p->live, &p->segment, (uintptr_t)block, ret))
+		return false;
+	ret->image = p->image;
+	return true;
 }
 
 void
@@ -229,7 +241,7 @@ sample_gone(const struct live_block *block)
 {
 	struct process *p = process_peek();
 
-	if (!p)
+	if (!p || p->image != block->image) /* forked in between: the numbers are the parent's */
 		return;
 	sites_count(&p->segment.sites[block->site].freed, block->size, block->weight, memory_order_release);
 	live_release(&p->live, &p->segment, block->id);
@@ -240,7 +252,7 @@ sample_back(const struct live_block *block, void *address)
 {
 	struct process *p = process_peek();
 
-	if (!p)
+	if (!p || p->image != block->image)
 		return;
 	if (!live_add(&p->live, &p->segment, block->id, (uintptr_t)address)) {
 		sites_count(&p->segment.sites[block->site].freed, block->size, block->weight, memory_order_release);

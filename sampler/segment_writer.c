@@ -145,7 +145,7 @@ open_dir(const char *path)
 
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0)
+	if (syscall(SYS_fstat, fd, &st) != 0 || syscall(SYS_fstatfs, fd, &fs) != 0)
 		goto refuse;
 	if ((st.st_uid != uid && st.st_uid != 0) || ((st.st_mode & 022) && !(st.st_mode & S_ISVTX)))
 		goto refuse;
@@ -159,6 +159,19 @@ refuse:
 	return -EACCES;
 }
 
+/* The same, unless it is root's and closed to us: then there are others to try. */
+static int
+open_usual_dir(const char *path)
+{
+	int fd = open_dir(path);
+
+	if (fd >= 0 && syscall(SYS_faccessat, fd, ".", W_OK) != 0) {
+		syscall(SYS_close, fd);
+		return -EACCES;
+	}
+	return fd;
+}
+
 /* The directory for segments, as in design: the user's word, else the first usable of the usual places. */
 static int
 open_segment_dir(void)
@@ -169,16 +182,14 @@ open_segment_dir(void)
 
 	if (o->dir[0])
 		return open_dir(o->dir);
-	fd = open_dir("/run/heapd");
-	if (fd >= 0 && syscall(SYS_faccessat, fd, ".", W_OK) == 0)
-		return fd;
+	fd = open_usual_dir("/run/heapd");
 	if (fd >= 0)
-		syscall(SYS_close, fd);
+		return fd;
 	if (o->runtime_dir[0] == '/') {
 		put_text(&end, o->runtime_dir);
 		put_text(&end, "/heapd");
 		syscall(SYS_mkdirat, AT_FDCWD, path, 0700);
-		fd = open_dir(path);
+		fd = open_usual_dir(path);
 		if (fd >= 0)
 			return fd;
 	}
@@ -252,9 +263,9 @@ clock_now(void)
 	struct heapd_clock c;
 	struct timespec mono, real;
 
-	clock_gettime(CLOCK_MONOTONIC, &mono);
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &mono); /* what the kernel says, not a library that fakes time */
 	c.ticks = ticks_now();
-	clock_gettime(CLOCK_REALTIME, &real);
+	syscall(SYS_clock_gettime, CLOCK_REALTIME, &real);
 	c.monotonic_ns = (uint64_t)mono.tv_sec * 1000000000 + (uint64_t)mono.tv_nsec;
 	c.realtime_ns = (uint64_t)real.tv_sec * 1000000000 + (uint64_t)real.tv_nsec;
 	return c;
@@ -403,16 +414,30 @@ publish(struct segment *s, const struct heapd_header *identity, const struct hea
 	atomic_store_explicit(&h->state, HEAPD_STATE_READY, memory_order_release);
 }
 
+/* A program that only acts for another user at the moment must not share memory with that one. */
+static bool
+one_identity(void)
+{
+	uid_t real = 0, effective = 0, saved = 0;
+
+	return syscall(SYS_getresuid, &real, &effective, &saved) == 0 && real == effective && saved == effective;
+}
+
 int
 segment_create(struct segment *s, uint64_t period)
 {
 	struct heapd_section sections[HEAPD_SECTIONS] = { 0 };
 	/* Too large for the host's stack, and used by one thread at a time: this is the first sample of an image. */
-	struct heapd_header *identity = pages_private(sizeof(*identity));
+	struct heapd_header *identity;
 	char name[96];
 	uint64_t size = 0;
 	int dir = -1, fd = -1, r, saved = errno;
 
+	if (!one_identity()) {
+		errno = saved;
+		return -EAGAIN;
+	}
+	identity = pages_private(sizeof(*identity));
 	if (!identity)
 		return -ENOMEM;
 	dir = open_segment_dir();

@@ -34,7 +34,8 @@ segment_lose(const struct segment *s, enum heapd_loss what)
 }
 
 /* Create the file, map it and fill the header's fixed part. *s must be zero. 0 or -errno; on failure nothing is left
- * behind. Called once per process image and fork child, by the thread that won the right to. Makes system calls. */
+ * behind. -EAGAIN: the program acts for another user just now, who must not own memory of it; later, perhaps.
+ * Called once per process image and fork child, by the thread that won the right to. Makes system calls. */
 int segment_create(struct segment *s, uint64_t period);
 
 /* Pair the tick counter with the clock once more, so that readers can tell its rate. */

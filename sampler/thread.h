@@ -19,7 +19,7 @@ struct thread {
 	struct stack_range stack; /* the thread's own stack; 0, 0 until known */
 	uint32_t serial; /* number in the segment, from 1 */
 	uint32_t image; /* of the process the serial belongs to: process_image() */
-	uint32_t scratch; /* slot that a sample in progress holds, see scratch.h; only with busy */
+	uint32_t scratch; /* slot + 1 that a sample in progress holds, see scratch.h; 0: none */
 	uint32_t quiet; /* what is allocated now is ours, not the program's: dlsym does */
 };
 _Static_assert(sizeof(struct thread) <= 128, "static TLS is scarce where we are loaded late");
@@ -30,7 +30,8 @@ extern __thread struct thread thread_self __attribute__((tls_model("initial-exec
  * 0, 0 when sp is elsewhere: a signal stack, a fibre, or a thread that was not made by the C library. */
 struct stack_range thread_stack(uintptr_t sp);
 
-/* Once per process image, before the first thread_stack(): learn where the main thread's stack is. */
+/* Before the first thread_stack(), and as early as can be, since a program may raise its limit later: learn where the
+ * main thread's stack is. Only the first call counts. */
 void thread_start(void);
 
 #endif

@@ -87,6 +87,23 @@ TEST(a_small_file_size_limit_makes_it_fail_and_not_die)
 	CHECK(in_child(without_large_files));
 }
 
+/* Whoever owns the file may write it, and the sampler relies on what is in it. */
+static bool
+on_behalf_of_another(void)
+{
+	struct segment s = { 0 };
+
+	if (geteuid() != 0)
+		return true; /* only root can act for another */
+	return seteuid(65534) == 0 && segment_create(&s, 1) == -EAGAIN && !s.header && seteuid(0) == 0 &&
+	       segment_create(&s, 1) == 0 && s.header->uid == 0;
+}
+
+TEST(a_user_that_the_program_acts_for_does_not_get_its_segment)
+{
+	CHECK(in_child(on_behalf_of_another));
+}
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* sanitizers reserve terabytes */
 static bool
 with_little_address_space(void)
