@@ -22,7 +22,7 @@ struct connection {
 struct connections {
 	pthread_mutex_t lock;
 	struct connection *first;
-	size_t n;
+	size_t n, leaving; /* all of them; those that were told to go, and whose threads have not noticed yet */
 };
 
 static int64_t
@@ -57,6 +57,15 @@ connections_free(struct connections *c)
 	free(c);
 }
 
+static void
+connection_tell(struct connections *c, struct connection *one, enum counter why)
+{
+	one->deadline = 0; /* once is enough */
+	c->leaving++;
+	(void)shutdown(one->fd, SHUT_RDWR);
+	counter_add(why, 1);
+}
+
 /* Thousands of clients that connect and say nothing would otherwise keep everybody else out until their deadline. */
 static void
 connections_make_room(struct connections *c)
@@ -66,11 +75,8 @@ connections_make_room(struct connections *c)
 	for (struct connection *one = c->first; one; one = one->next)
 		if (one->idle != NEVER && one->deadline != 0 && (!oldest || one->idle < oldest->idle))
 			oldest = one;
-	if (oldest) {
-		oldest->deadline = 0; /* once is enough */
-		(void)shutdown(oldest->fd, SHUT_RDWR);
-		counter_add(COUNTER_CONNECTIONS_PUSHED, 1);
-	}
+	if (oldest)
+		connection_tell(c, oldest, COUNTER_CONNECTIONS_PUSHED);
 }
 
 struct connection *
@@ -85,13 +91,15 @@ connection_begin(struct connections *c, int fd)
 	one->idle = clock_ms();
 	one->deadline = one->idle + CONNECTION_REQUEST_MS;
 	pthread_mutex_lock(&c->lock);
-	if (++c->n >= CONNECTIONS_CROWDED)
+	if (++c->n - c->leaving >= CONNECTIONS_CROWDED)
 		connections_make_room(c);
 	one->next = c->first;
 	one->link = &c->first;
 	if (c->first)
 		c->first->link = &one->next;
 	c->first = one;
+	if (c->n - c->leaving > CONNECTIONS_MAX) /* and all are at work */
+		connection_tell(c, one, COUNTER_CONNECTIONS_PUSHED);
 	pthread_mutex_unlock(&c->lock);
 	return one;
 }
@@ -106,6 +114,7 @@ connection_end(struct connections *c, struct connection *one)
 	if (one->next)
 		one->next->link = one->link;
 	c->n--;
+	c->leaving -= one->deadline == 0;
 	pthread_mutex_unlock(&c->lock);
 	free(one);
 }
@@ -150,9 +159,7 @@ connections_sweep(struct connections *c, int64_t now_ms)
 	for (struct connection *one = c->first; one; one = one->next) {
 		if (one->deadline == 0 || one->deadline > now_ms)
 			continue;
-		one->deadline = 0;
-		(void)shutdown(one->fd, SHUT_RDWR);
-		counter_add(COUNTER_CONNECTIONS_LATE, 1);
+		connection_tell(c, one, COUNTER_CONNECTIONS_LATE);
 	}
 	pthread_mutex_unlock(&c->lock);
 }

@@ -13,6 +13,7 @@
 
 #define CONNECTIONS_MAX 128
 #define CONNECTIONS_CROWDED 112 /* from here on the longest idle one makes room for a new one */
+#define CONNECTIONS_LEAVING 1024 /* with those that were told to go, whose threads may be slow on a busy machine */
 #define CONNECTION_REQUEST_MS 10000 /* from accept, or from the end of the last answer, to the end of a request */
 #define CONNECTION_REPLY_MS 30000 /* for a reply, plus what its size takes at the rate below */
 #define CONNECTION_REPLY_RATE 16384 /* bytes a second */

@@ -338,13 +338,13 @@ server_start(struct server *s, int *listen_fd)
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
 
 	/* The library would write its own complaints to stderr, which belongs to the program under `heapd run`. */
-	s->daemon =
-		MHD_start_daemon(flags, 0, NULL, NULL, exchange_step, s, MHD_OPTION_LISTEN_SOCKET, *listen_fd,
-				 MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-				 (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-				 MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, s,
-				 MHD_OPTION_NOTIFY_COMPLETED, exchange_end, s, MHD_OPTION_NOTIFY_CONNECTION,
-				 connection_notify, s, MHD_OPTION_END);
+	s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, exchange_step, s, MHD_OPTION_LISTEN_SOCKET, *listen_fd,
+				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_LEAVING,
+				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+				     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, s,
+				     MHD_OPTION_NOTIFY_COMPLETED, exchange_end, s, MHD_OPTION_NOTIFY_CONNECTION,
+				     connection_notify, s, MHD_OPTION_END);
 	if (!s->daemon)
 		return errno ? -errno : -EIO;
 	*listen_fd = -1; /* the library closes it from now on */
