@@ -105,22 +105,50 @@ write_slot(const struct tables *t, uintptr_t slot, void *value)
 	return true;
 }
 
+static bool
+inside(const struct dl_phdr_info *module, uintptr_t address)
+{
+	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
+
+		if (p->p_type == PT_LOAD && address - (module->dlpi_addr + p->p_vaddr) < p->p_memsz)
+			return true;
+	}
+	return false;
+}
+
+/* Does the slot lead to the function that we know? Not bound yet, it leads to the module's own stub, and will be bound to what
+ * the whole program sees under that name, which is the function. One that leads elsewhere, to an operator new of the
+ * module's own or to another tool's hook, is not ours to change. */
+static bool
+leads_to(const struct dl_phdr_info *module, uintptr_t slot, const ElfW(Sym) * symbol, uint32_t type, const void *real)
+{
+	uintptr_t value = __atomic_load_n((const uintptr_t *)slot, __ATOMIC_RELAXED);
+
+	if (value == (uintptr_t)real)
+		return true;
+	return type == RELOCATION_SLOT && inside(module, value) &&
+	       (symbol->st_shndx == SHN_UNDEF || value != module->dlpi_addr + symbol->st_value);
+}
+
 static void
 patch_relocations(struct job *job, const struct dl_phdr_info *module, const struct tables *t, const ElfW(Rela) * rela,
 		  size_t size)
 {
 	for (size_t i = 0; rela && i < size / sizeof(*rela); i++) {
 		uint32_t type = (uint32_t)ELF64_R_TYPE(rela[i].r_info), name;
+		const ElfW(Sym) *symbol = &t->symbols[ELF64_R_SYM(rela[i].r_info)];
 
 		if (type != RELOCATION_SLOT && type != RELOCATION_DATA)
 			continue;
-		name = t->symbols[ELF64_R_SYM(rela[i].r_info)].st_name;
+		name = symbol->st_name;
 		if (name >= t->strings_size)
 			continue;
 		for (size_t k = 0; k < job->n; k++) {
 			const struct patch *p = &job->patches[k];
 
 			if (*p->real && strcmp(t->strings + name, p->name) == 0 &&
+			    leads_to(module, module->dlpi_addr + rela[i].r_offset, symbol, type, *p->real) &&
 			    write_slot(t, module->dlpi_addr + rela[i].r_offset, p->hook))
 				job->done++;
 		}
@@ -134,13 +162,8 @@ patch_module(struct dl_phdr_info *module, size_t size, void *closure)
 	struct tables t;
 
 	(void)size;
-	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
-		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
-		uintptr_t start = module->dlpi_addr + p->p_vaddr;
-
-		if (p->p_type == PT_LOAD && (job->allocator - start < p->p_memsz || job->self - start < p->p_memsz))
-			return 0;
-	}
+	if (inside(module, job->allocator) || inside(module, job->self))
+		return 0;
 	if (tables_read(module, &t)) {
 		patch_relocations(job, module, &t, t.plt, t.plt_size);
 		patch_relocations(job, module, &t, t.rela, t.rela_size);

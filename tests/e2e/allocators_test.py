@@ -49,6 +49,15 @@ def operator_new_counts_once_on_every_allocator(place):
 
 
 @test
+def a_programs_own_operator_new_stays_in_force(place):
+	for name, flags in LIBRARIES.items():
+		for how in ("-Wl,-z,now", "-Wl,-z,lazy"):
+			program = place.compile("own_new.cc", f"own-{name}{how[-3:]}", compiler="g++", flags=("-g", "-O1", "-fPIC"), libs=(how, "-Wl,--no-as-needed", flags))
+			r = place.heapd("run", "--quiet", "--period", "1", "--", program).good()
+			check_eq("own operator new: 10 times\n", r.text, f"what the program saw with {name} and {how}")
+
+
+@test
 def jemallocs_own_entry_points_are_seen(place):
 	p = same_and_profiled(place, place.compile("direct_jemalloc.c", libs=("-ljemalloc",)))
 	check_sites(p, {"keep_mallocx": (1000, 1000000), "keep_aligned": (1000, 512000), "keep_rallocx": (1000, 3000000)}, "by mallocx")
