@@ -14,7 +14,7 @@
  *   CFAS          uint32_t[16][]           per live block: how far from the end of the stack each of its frames lies
  *
  * All fields are in the byte order of the machine. Sections start on page borders. Times are in ticks of the machine's
- * counter (x86: TSC, aarch64: CNTVCT); the header pairs two readings of it with CLOCK_MONOTONIC and CLOCK_REALTIME.
+ * counter (x86: TSC, aarch64: CNTVCT); the header pairs a reading of it with CLOCK_MONOTONIC and CLOCK_REALTIME.
  *
  * How records become visible. `used` of a section counts claimed slots, not finished ones.
  *
@@ -98,7 +98,7 @@ enum heapd_loss {
 	HEAPD_LOSSES
 };
 
-/* Two readings of the tick counter against the clocks; the second moves now and then, the first never. */
+/* A reading of the tick counter against the clocks. */
 struct heapd_clock {
 	uint64_t ticks;
 	uint64_t monotonic_ns;
@@ -135,7 +135,7 @@ struct heapd_header {
 	_Atomic uint64_t lost_bytes;    /* estimated bytes of the samples that were skipped */
 	_Atomic uint32_t modules_generation;    /* grows with every dlclose */
 	_Atomic uint32_t threads;       /* threads that took a sample so far */
-	/* Written at new sites; readers accept it only if it lies after clock_start and its parts agree. */
+	/* Room for a later reading of the clocks, from which the rate of the ticks would follow; 0: none was made. */
 	_Atomic uint64_t clock_ticks, clock_monotonic_ns;
 };
 _Static_assert(sizeof(struct heapd_header) <= 4096, "the header is one page");

@@ -271,17 +271,6 @@ clock_now(void)
 	return c;
 }
 
-void
-segment_note_time(struct segment *s)
-{
-	struct timespec mono;
-
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	atomic_store_explicit(&s->header->clock_ticks, ticks_now(), memory_order_relaxed);
-	atomic_store_explicit(&s->header->clock_monotonic_ns,
-			      (uint64_t)mono.tv_sec * 1000000000 + (uint64_t)mono.tv_nsec, memory_order_relaxed);
-}
-
 /* -- creation -- */
 
 /* Offsets and capacities for a scale; the bytes of the whole file. */

@@ -38,7 +38,4 @@ segment_lose(const struct segment *s, enum heapd_loss what)
  * Called once per process image and fork child, by the thread that won the right to. Makes system calls. */
 int segment_create(struct segment *s, uint64_t period);
 
-/* Pair the tick counter with the clock once more, so that readers can tell its rate. */
-void segment_note_time(struct segment *s);
-
 #endif
