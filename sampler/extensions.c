@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "dynamic.h"
 #include "patch.h"
 #include "real.h"
 #include "sample.h"
@@ -204,7 +205,7 @@ static const struct patch patches[] = { ALL(PATCH) PATCH(, xallocx) };
 static void *
 of_allocator(const Dl_info *allocator, const char *name)
 {
-	void *function = dlsym(RTLD_DEFAULT, name);
+	void *function = dynamic_defined(name) ? dlsym(RTLD_DEFAULT, name) : NULL;
 	Dl_info owner;
 
 	return function && dladdr(function, &owner) && owner.dli_fbase == allocator->dli_fbase ? function : NULL;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "dynamic.h"
 #include "extensions.h"
 #include "process.h"
 #include "real.h"
@@ -16,7 +17,7 @@ look_for_sanitizers(void)
 	static const char *const signs[] = { "__asan_init", "__tsan_init", "__msan_init", "__lsan_init" };
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
-		if (dlsym(RTLD_DEFAULT, signs[i]))
+		if (dynamic_defined(signs[i]))
 			process_refuse();
 	}
 }

@@ -26,8 +26,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "counter.h"
 #include "pages.h"
+#include "rmw.h"
 
 #define FIRST_BUCKETS 64u
 #define BUCKET_SLOTS 15u
@@ -70,8 +70,7 @@ cell_add(struct filter *f, uintptr_t address, int change)
 	_Atomic uint8_t *cell = (_Atomic uint8_t *)(uintptr_t)filter_cell(f, address);
 	uint8_t was = atomic_load_explicit(cell, memory_order_relaxed);
 
-	while (was != CELL_STUCK && !atomic_compare_exchange_weak_explicit(cell, &was, (uint8_t)(was + change),
-									   memory_order_relaxed, memory_order_relaxed))
+	while (was != CELL_STUCK && !rmw_cas8(cell, &was, (uint8_t)(was + change)))
 		;
 }
 
@@ -102,8 +101,7 @@ filter_move(struct live *l, struct heapd_live *record, uintptr_t address, uint32
 
 	while (link != 0 && link < newest) {
 		cell_add(f, address, 1);
-		if (atomic_compare_exchange_strong_explicit(&record->link, &link, newest, memory_order_seq_cst,
-							    memory_order_seq_cst))
+		if (rmw_cas(&record->link, &link, newest, memory_order_seq_cst, memory_order_seq_cst))
 			return;
 		cell_add(f, address, -1);
 	}
@@ -115,7 +113,7 @@ filter_add(struct live *l, struct heapd_live *record, uintptr_t address)
 	uint32_t newest = atomic_load_explicit(&l->filter_newest, memory_order_seq_cst), later;
 
 	cell_add(filter_of(l, newest), address, 1);
-	atomic_store_explicit(&record->link, newest, memory_order_seq_cst);
+	rmw_store(&record->link, newest);
 	later = atomic_load_explicit(&l->filter_newest, memory_order_seq_cst);
 	if (later != newest)
 		filter_move(l, record, address, later);
@@ -124,8 +122,10 @@ filter_add(struct live *l, struct heapd_live *record, uintptr_t address)
 static void
 filter_remove(struct live *l, struct heapd_live *record, uintptr_t address)
 {
-	uint64_t generation = atomic_exchange_explicit(&record->link, 0, memory_order_seq_cst);
+	uint64_t generation = atomic_load_explicit(&record->link, memory_order_relaxed);
 
+	while (!rmw_cas(&record->link, &generation, 0, memory_order_seq_cst, memory_order_relaxed))
+		;
 	if (generation != 0 && generation <= FILTER_GENERATIONS)
 		cell_add(filter_of(l, (uint32_t)generation), address, -1);
 }
@@ -192,11 +192,11 @@ table_put(struct live_table *t, uintptr_t address, uint32_t id)
 		for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
 			uint64_t key = atomic_load_explicit(&b->keys[i], memory_order_relaxed);
 
-			if (key != 0 || !atomic_compare_exchange_strong_explicit(
-						&b->keys[i], &key, address, memory_order_acquire, memory_order_relaxed))
+			if (key != 0 ||
+			    !rmw_cas(&b->keys[i], &key, address, memory_order_acquire, memory_order_relaxed))
 				continue;
 			b->ids[i] = id;
-			counter_add32(&t->count, 1);
+			rmw_add32(&t->count, 1);
 			return true;
 		}
 		atomic_store_explicit(&b->passed, 1, memory_order_relaxed);
@@ -220,10 +220,9 @@ table_pull(struct live_table *t, uintptr_t address)
 			if (key != address)
 				continue;
 			id = b->ids[i];
-			if (!atomic_compare_exchange_strong_explicit(&b->keys[i], &key, 0, memory_order_release,
-								     memory_order_relaxed))
+			if (!rmw_cas(&b->keys[i], &key, 0, memory_order_release, memory_order_relaxed))
 				continue;
-			counter_add32(&t->count, UINT32_MAX); /* less one */
+			rmw_add32(&t->count, UINT32_MAX); /* less one */
 			return id;
 		}
 		if (atomic_load_explicit(&b->passed, memory_order_relaxed) == 0)
@@ -265,6 +264,8 @@ index_remove(struct live *l, uintptr_t address)
 
 /* -- free records and CFA groups: stacks linked through a word of the free thing itself, a change count against ABA -- */
 
+typedef uint32_t *next_word(const struct segment *, uint32_t);
+
 static uint32_t *
 live_next(const struct segment *segment, uint32_t id)
 {
@@ -277,10 +278,9 @@ cfas_next(const struct segment *segment, uint32_t id)
 	return &segment->cfas[id][0];
 }
 
-typedef uint32_t *next_word(const struct segment *, uint32_t);
-
-static uint32_t
-free_pop(_Atomic uint64_t *top, next_word *next, const struct segment *segment)
+/* Links lie in the shared file: one that leads nowhere ends the list. */
+static inline uint32_t
+free_pop(_Atomic uint64_t *top, next_word *next, const struct segment *segment, enum heapd_section_id section)
 {
 	uint64_t was = atomic_load_explicit(top, memory_order_acquire), now;
 
@@ -289,12 +289,14 @@ free_pop(_Atomic uint64_t *top, next_word *next, const struct segment *segment)
 			return HEAPD_NONE;
 		/* May be read while its new owner writes it; then the count has moved on and the exchange fails. */
 		now = __atomic_load_n(next(segment, (uint32_t)was - 1), __ATOMIC_RELAXED);
+		if (now > atomic_load_explicit(&segment->ready[section], memory_order_relaxed))
+			now = 0;
 		now |= ((was >> 32) + 1) << 32;
-	} while (!atomic_compare_exchange_weak_explicit(top, &was, now, memory_order_acquire, memory_order_acquire));
+	} while (!rmw_cas(top, &was, now, memory_order_acquire, memory_order_acquire));
 	return (uint32_t)was - 1;
 }
 
-static void
+static inline void
 free_push(_Atomic uint64_t *top, next_word *next, const struct segment *segment, uint32_t id)
 {
 	uint64_t was = atomic_load_explicit(top, memory_order_relaxed), now;
@@ -302,18 +304,38 @@ free_push(_Atomic uint64_t *top, next_word *next, const struct segment *segment,
 	do {
 		__atomic_store_n(next(segment, id), (uint32_t)was, __ATOMIC_RELAXED);
 		now = ((was >> 32) + 1) << 32 | (id + 1);
-	} while (!atomic_compare_exchange_weak_explicit(top, &was, now, memory_order_release, memory_order_relaxed));
+	} while (!rmw_cas(top, &was, now, memory_order_release, memory_order_relaxed));
 }
 
-/* log2 of the groups that hold so many CFAs, rounded up to a power of two. */
-static unsigned
+/* log2 of the groups that hold so many CFAs, rounded up to a power of two. -1: none are needed. */
+static inline int
 cfas_class(uint32_t depth)
 {
-	unsigned class = 0;
+	int class = 0;
 
+	if (depth == 0)
+		return -1;
 	while (depth > (uint32_t)HEAPD_CFA_GROUP << class)
 		class ++;
 	return class;
+}
+
+/* Give the record room for `depth` CFAs in place of what it has from its last use. false: there is none, and it has none. */
+__attribute__((noinline)) static bool
+cfas_change(struct live *l, struct segment *segment, struct heapd_live *record, uint32_t depth)
+{
+	int had = record->depth <= HEAPD_MAX_DEPTH ? cfas_class(record->depth) : -1, wanted = cfas_class(depth);
+
+	if (had >= 0 && record->cfas < atomic_load_explicit(&segment->ready[HEAPD_CFAS], memory_order_relaxed))
+		free_push(&l->free_cfas[had], cfas_next, segment, record->cfas);
+	record->depth = 0;
+	record->cfas = HEAPD_NONE;
+	if (wanted < 0)
+		return true;
+	record->cfas = free_pop(&l->free_cfas[wanted], cfas_next, segment, HEAPD_CFAS);
+	if (record->cfas == HEAPD_NONE)
+		record->cfas = segment_claim(segment, HEAPD_CFAS, 1u << wanted);
+	return record->cfas != HEAPD_NONE;
 }
 
 /* -- what live.h promises -- */
@@ -333,33 +355,33 @@ live_start(struct live *l)
 	return 0;
 }
 
+/* A free record keeps its CFA groups: the next stack is often as deep. */
 uint32_t
 live_reserve(struct live *l, struct segment *segment, const uint32_t *cfas, uint32_t depth)
 {
-	uint32_t id, group = HEAPD_NONE;
+	uint32_t id = free_pop(&l->free_live, live_next, segment, HEAPD_LIVE), group;
+	struct heapd_live *record;
 
-	if (depth) {
-		unsigned class = cfas_class(depth);
-
-		group = free_pop(&l->free_cfas[class], cfas_next, segment);
-		if (group == HEAPD_NONE)
-			group = segment_claim(segment, HEAPD_CFAS, 1u << class);
-		if (group == HEAPD_NONE)
+	if (id == HEAPD_NONE) {
+		id = segment_claim(segment, HEAPD_LIVE, 1);
+		if (id == HEAPD_NONE)
 			return HEAPD_NONE;
+		segment->live[id].cfas = HEAPD_NONE;
+		segment->live[id].depth = 0;
+	}
+	record = &segment->live[id];
+	if (cfas_class(record->depth) != cfas_class(depth) && !cfas_change(l, segment, record, depth)) {
+		free_push(&l->free_live, live_next, segment, id);
+		return HEAPD_NONE;
+	}
+	group = record->cfas;
+	if (depth && group <= atomic_load_explicit(&segment->ready[HEAPD_CFAS], memory_order_relaxed) -
+				      (1u << cfas_class(depth))) {
 		/* The first word may be looked at by a free_pop that comes too late. */
 		__atomic_store_n(&segment->cfas[group][0], cfas[0], __ATOMIC_RELAXED);
 		memcpy(&segment->cfas[group][1], &cfas[1], (depth - 1) * sizeof(cfas[0]));
 	}
-	id = free_pop(&l->free_live, live_next, segment);
-	if (id == HEAPD_NONE)
-		id = segment_claim(segment, HEAPD_LIVE, 1);
-	if (id == HEAPD_NONE) {
-		if (depth)
-			free_push(&l->free_cfas[cfas_class(depth)], cfas_next, segment, group);
-		return HEAPD_NONE;
-	}
-	segment->live[id].cfas = group;
-	segment->live[id].depth = (uint16_t)depth;
+	record->depth = (uint16_t)depth;
 	return id;
 }
 
@@ -373,9 +395,9 @@ live_add(struct live *l, struct segment *segment, uint32_t id, uintptr_t address
 		live_release(l, segment, id);
 		return false;
 	}
-	atomic_store_explicit(&record->address, address, memory_order_seq_cst);
+	rmw_store(&record->address, address);
 	filter_add(l, record, address);
-	count = counter_add32(&l->count, 1);
+	count = rmw_add32(&l->count, 1);
 	newest = atomic_load_explicit(&l->filter_newest, memory_order_relaxed);
 	if (count * CELLS_PER_LIVE > filter_of(l, newest)->mask)
 		filter_grow(l, segment);
@@ -393,9 +415,11 @@ live_take(struct live *l, struct segment *segment, uintptr_t address, struct liv
 	record = &segment->live[id];
 	filter_remove(l, record, address);
 	atomic_store_explicit(&record->address, 0, memory_order_release);
-	counter_add32(&l->count, UINT32_MAX);
+	rmw_add32(&l->count, UINT32_MAX);
 	ret->id = id;
 	ret->site = record->site;
+	if (ret->site >= atomic_load_explicit(&segment->ready[HEAPD_SITES], memory_order_relaxed))
+		ret->site = HEAPD_OVERFLOW_SITE; /* somebody else wrote into our file */
 	ret->size = record->size;
 	ret->weight = record->weight;
 	return true;
@@ -404,9 +428,5 @@ live_take(struct live *l, struct segment *segment, uintptr_t address, struct liv
 void
 live_release(struct live *l, struct segment *segment, uint32_t id)
 {
-	const struct heapd_live *record = &segment->live[id];
-
-	if (record->cfas != HEAPD_NONE)
-		free_push(&l->free_cfas[cfas_class(record->depth)], cfas_next, segment, record->cfas);
 	free_push(&l->free_live, live_next, segment, id);
 }

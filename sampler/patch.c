@@ -1,16 +1,15 @@
 /* patch.c - see patch.h. */
 #include "patch.h"
 
-#include <dlfcn.h>
 #include <elf.h>
-#include <errno.h>
 #include <link.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "dynamic.h"
 
 #if defined(__x86_64__)
 #define RELOCATION_SLOT R_X86_64_JUMP_SLOT
@@ -27,72 +26,8 @@ struct job {
 	size_t done;
 };
 
-/* A module's tables, as its PT_DYNAMIC names them. */
-struct tables {
-	const ElfW(Sym) * symbols;
-	const char *strings;
-	size_t strings_size;
-	const ElfW(Rela) * plt, *rela;
-	size_t plt_size, rela_size; /* bytes */
-	uintptr_t relro_start, relro_end;
-};
-
-/* The loader adds the load address to these in place for ordinary modules, but not for the vdso or itself. */
-static const void *
-pointer(const struct dl_phdr_info *module, ElfW(Addr) value)
-{
-	return (const void *)(value < module->dlpi_addr ? module->dlpi_addr + value : value);
-}
-
 static bool
-tables_read(const struct dl_phdr_info *module, struct tables *ret)
-{
-	const ElfW(Dyn) *dynamic = NULL;
-	struct tables t = { 0 };
-
-	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
-		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
-
-		if (p->p_type == PT_DYNAMIC)
-			dynamic = (const void *)(module->dlpi_addr + p->p_vaddr);
-		if (p->p_type == PT_GNU_RELRO) {
-			uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-			t.relro_start = (module->dlpi_addr + p->p_vaddr) & ~(page - 1);
-			t.relro_end = (module->dlpi_addr + p->p_vaddr + p->p_memsz) & ~(page - 1);
-		}
-	}
-	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
-		switch (dynamic->d_tag) {
-		case DT_SYMTAB:
-			t.symbols = pointer(module, dynamic->d_un.d_ptr);
-			break;
-		case DT_STRTAB:
-			t.strings = pointer(module, dynamic->d_un.d_ptr);
-			break;
-		case DT_STRSZ:
-			t.strings_size = dynamic->d_un.d_val;
-			break;
-		case DT_JMPREL:
-			t.plt = pointer(module, dynamic->d_un.d_ptr);
-			break;
-		case DT_PLTRELSZ:
-			t.plt_size = dynamic->d_un.d_val;
-			break;
-		case DT_RELA:
-			t.rela = pointer(module, dynamic->d_un.d_ptr);
-			break;
-		case DT_RELASZ:
-			t.rela_size = dynamic->d_un.d_val;
-			break;
-		}
-	}
-	*ret = t;
-	return t.symbols && t.strings;
-}
-
-static bool
-write_slot(const struct tables *t, uintptr_t slot, void *value)
+write_slot(const struct dynamic *t, uintptr_t slot, void *value)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = slot & ~(page - 1);
 	bool protected = slot >= t->relro_start && slot < t->relro_end;
@@ -105,18 +40,6 @@ write_slot(const struct tables *t, uintptr_t slot, void *value)
 	return true;
 }
 
-static bool
-inside(const struct dl_phdr_info *module, uintptr_t address)
-{
-	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
-		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
-
-		if (p->p_type == PT_LOAD && address - (module->dlpi_addr + p->p_vaddr) < p->p_memsz)
-			return true;
-	}
-	return false;
-}
-
 /* Does the slot lead to the function that we know? Not bound yet, it leads to the module's own stub, and will be bound to what
  * the whole program sees under that name, which is the function. One that leads elsewhere, to an operator new of the
  * module's own or to another tool's hook, is not ours to change. */
@@ -127,12 +50,12 @@ leads_to(const struct dl_phdr_info *module, uintptr_t slot, const ElfW(Sym) * sy
 
 	if (value == (uintptr_t)real)
 		return true;
-	return type == RELOCATION_SLOT && inside(module, value) &&
+	return type == RELOCATION_SLOT && dynamic_inside(module, value) &&
 	       (symbol->st_shndx == SHN_UNDEF || value != module->dlpi_addr + symbol->st_value);
 }
 
 static void
-patch_relocations(struct job *job, const struct dl_phdr_info *module, const struct tables *t, const ElfW(Rela) * rela,
+patch_relocations(struct job *job, const struct dl_phdr_info *module, const struct dynamic *t, const ElfW(Rela) * rela,
 		  size_t size)
 {
 	for (size_t i = 0; rela && i < size / sizeof(*rela); i++) {
@@ -159,12 +82,12 @@ static int
 patch_module(struct dl_phdr_info *module, size_t size, void *closure)
 {
 	struct job *job = closure;
-	struct tables t;
+	struct dynamic t;
 
 	(void)size;
-	if (inside(module, job->allocator) || inside(module, job->self))
+	if (dynamic_inside(module, job->allocator) || dynamic_inside(module, job->self))
 		return 0;
-	if (tables_read(module, &t)) {
+	if (dynamic_read(module, &t)) {
 		patch_relocations(job, module, &t, t.plt, t.plt_size);
 		patch_relocations(job, module, &t, t.rela, t.rela_size);
 	}

@@ -16,8 +16,12 @@ log_near_one(uint64_t m)
 	int64_t z = ((int64_t)m - (int64_t)ONE) * (int64_t)ONE / (int64_t)(m + ONE);
 	int64_t square = (z * z) >> 32, sum = (int64_t)ONE / 11;
 
-	for (int k = 9; k >= 1; k -= 2)
-		sum = (int64_t)ONE / k + ((square * sum) >> 32);
+	/* Written out: in a loop each of these constants is a division. */
+	sum = (int64_t)ONE / 9 + ((square * sum) >> 32);
+	sum = (int64_t)ONE / 7 + ((square * sum) >> 32);
+	sum = (int64_t)ONE / 5 + ((square * sum) >> 32);
+	sum = (int64_t)ONE / 3 + ((square * sum) >> 32);
+	sum = (int64_t)ONE + ((square * sum) >> 32);
 	return (z * (sum / 2)) >> 30;
 }
 

@@ -1,7 +1,8 @@
 /* real.c - see real.h.
  *
- * dlsym(RTLD_NEXT) may itself allocate (it does where a name is missing, to say so), and comes back through the hooks
- * then. While a thread resolves, its own calls are served from a small static pool, whose blocks are recognised for ever.
+ * dlsym(RTLD_NEXT) may itself allocate and comes back through the hooks then. While a thread resolves, its own calls are
+ * served from a small static pool, whose blocks are recognised for ever. Names that an allocator need not have are not
+ * asked for where nobody has them: dlsym would allocate to say so, and the host's heap would not look as it does without us.
  */
 #include "real.h"
 
@@ -12,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "dynamic.h"
 #include "thread.h"
 
 #define POOL_SIZE 65536u
@@ -244,13 +246,8 @@ no_usable_size(void *block)
 	return 0;
 }
 
-static void *
-symbol(const char *name)
-{
-	return dlsym(RTLD_NEXT, name);
-}
-
-#define RESOLVE(name) (*(void **)&next.name = symbol(#name))
+#define RESOLVE(name) (*(void **)&next.name = dlsym(RTLD_NEXT, #name))
+#define RESOLVE_IF_ANY(name) (*(void **)&next.name = dynamic_defined(#name) ? dlsym(RTLD_NEXT, #name) : NULL)
 
 void
 real_resolve(void)
@@ -285,11 +282,11 @@ real_resolve(void)
 	RESOLVE(aligned_alloc);
 	RESOLVE(valloc);
 	RESOLVE(pvalloc);
-	RESOLVE(cfree);
-	RESOLVE(free_sized);
-	RESOLVE(free_aligned_sized);
-	/* The last one is always there: success makes the loader forget the names that were missing, which the host would
-	 * be told of otherwise. dlerror() would format them first, and what it allocates for that is too much for a
+	RESOLVE_IF_ANY(cfree);
+	RESOLVE_IF_ANY(free_sized);
+	RESOLVE_IF_ANY(free_aligned_sized);
+	/* The last one is always there: success makes the loader forget a name that was missing all the same, which the host
+	 * would be told of otherwise. dlerror() would format it first, and what it allocates for that is too much for a
 	 * ThreadSanitizer that has just begun to start. */
 	RESOLVE(dlclose);
 	real.posix_memalign = next.posix_memalign;

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <sys/auxv.h>
 
-#include "counter.h"
 #include "options.h"
 #include "process.h"
 #include "random.h"
+#include "rmw.h"
 #include "ticks.h"
 
 /* The period in force. The segment's owner may have asked for another one. */
@@ -218,7 +218,7 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	}
 	/* The block is still ours: its free, which counts after this, cannot have come. */
 	sites_count(&p->segment.sites[site].alloc, size, weight, memory_order_relaxed);
-	counter_add(&p->segment.header->samples, 1, memory_order_relaxed);
+	rmw_add(&p->segment.header->samples, 1, memory_order_relaxed);
 end:
 	end(p, t);
 out:

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "rmw.h"
 #include "unwind.h"
 
 #define SCRATCH_SLOTS 64
@@ -30,8 +31,7 @@ scratch_take(struct scratch *s, uint32_t hint)
 
 		if (taken >> slot & 1)
 			slot = (uint32_t)__builtin_ctzll(~taken);
-		if (atomic_compare_exchange_weak_explicit(&s->taken, &taken, taken | UINT64_C(1) << slot,
-							  memory_order_acquire, memory_order_relaxed))
+		if (rmw_cas(&s->taken, &taken, taken | UINT64_C(1) << slot, memory_order_acquire, memory_order_relaxed))
 			return slot;
 	}
 	return SCRATCH_NONE;
@@ -40,7 +40,7 @@ scratch_take(struct scratch *s, uint32_t hint)
 static inline void
 scratch_give(struct scratch *s, uint32_t slot)
 {
-	atomic_fetch_and_explicit(&s->taken, ~(UINT64_C(1) << slot), memory_order_release);
+	rmw_and(&s->taken, ~(UINT64_C(1) << slot), memory_order_release);
 }
 
 #endif

@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "counter.h"
 #include "pages.h"
 #include "random.h"
+#include "rmw.h"
 
 #define FIRST_ENTRIES 1024u
 #define VARIANCE_MAX (UINT64_C(1) << 56) /* of one sample, so that some can be added up */
@@ -166,15 +166,15 @@ sites_count(struct heapd_totals *totals, uint64_t size, uint64_t weight, memory_
 {
 	const uint64_t one = UINT64_C(1) << HEAPD_WEIGHT_SHIFT;
 
-	counter_add(&totals->bytes, scaled(weight, size, HEAPD_WEIGHT_SHIFT), order);
-	counter_add(&totals->objects, weight, order);
+	rmw_add(&totals->bytes, scaled(weight, size, HEAPD_WEIGHT_SHIFT), order);
+	rmw_add(&totals->objects, weight, order);
 	if (weight != one) { /* w(w-1), and that times s^2 */
 		uint64_t objects_var = scaled(weight, weight - one, 2 * HEAPD_WEIGHT_SHIFT - HEAPD_OBJECTS_VAR_SHIFT);
 		uint64_t root = scaled(weight, size, HEAPD_WEIGHT_SHIFT);
 		uint64_t rest = scaled(weight - one, size, HEAPD_WEIGHT_SHIFT);
 
-		counter_add(&totals->objects_var, objects_var, order);
-		counter_add(&totals->bytes_var, scaled(root, rest, HEAPD_BYTES_VAR_SHIFT), order);
+		rmw_add(&totals->objects_var, objects_var, order);
+		rmw_add(&totals->bytes_var, scaled(root, rest, HEAPD_BYTES_VAR_SHIFT), order);
 	}
-	counter_add(&totals->samples, 1, order);
+	rmw_add(&totals->samples, 1, order);
 }

@@ -1,0 +1,136 @@
+/* dynamic.c - see dynamic.h. */
+#include "dynamic.h"
+
+#include <elf.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The loader adds the load address to these in place for ordinary modules, but not for the vdso or itself. */
+static const void *
+pointer(const struct dl_phdr_info *module, ElfW(Addr) value)
+{
+	return (const void *)(value < module->dlpi_addr ? module->dlpi_addr + value : value);
+}
+
+bool
+dynamic_read(const struct dl_phdr_info *module, struct dynamic *ret)
+{
+	const ElfW(Dyn) *entry = NULL;
+	struct dynamic d = { 0 };
+
+	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
+
+		if (p->p_type == PT_DYNAMIC)
+			entry = (const void *)(module->dlpi_addr + p->p_vaddr);
+		if (p->p_type == PT_GNU_RELRO) {
+			uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+			d.relro_start = (module->dlpi_addr + p->p_vaddr) & ~(page - 1);
+			d.relro_end = (module->dlpi_addr + p->p_vaddr + p->p_memsz) & ~(page - 1);
+		}
+	}
+	for (; entry && entry->d_tag != DT_NULL; entry++) {
+		switch (entry->d_tag) {
+		case DT_SYMTAB:
+			d.symbols = pointer(module, entry->d_un.d_ptr);
+			break;
+		case DT_STRTAB:
+			d.strings = pointer(module, entry->d_un.d_ptr);
+			break;
+		case DT_STRSZ:
+			d.strings_size = entry->d_un.d_val;
+			break;
+		case DT_GNU_HASH:
+			d.gnu_hash = pointer(module, entry->d_un.d_ptr);
+			break;
+		case DT_HASH:
+			d.hash = pointer(module, entry->d_un.d_ptr);
+			break;
+		case DT_JMPREL:
+			d.plt = pointer(module, entry->d_un.d_ptr);
+			break;
+		case DT_PLTRELSZ:
+			d.plt_size = entry->d_un.d_val;
+			break;
+		case DT_RELA:
+			d.rela = pointer(module, entry->d_un.d_ptr);
+			break;
+		case DT_RELASZ:
+			d.rela_size = entry->d_un.d_val;
+			break;
+		}
+	}
+	*ret = d;
+	return d.symbols && d.strings;
+}
+
+bool
+dynamic_inside(const struct dl_phdr_info *module, uintptr_t address)
+{
+	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
+
+		if (p->p_type == PT_LOAD && address - (module->dlpi_addr + p->p_vaddr) < p->p_memsz)
+			return true;
+	}
+	return false;
+}
+
+struct question {
+	const char *name;
+	uint32_t hash;
+};
+
+static bool
+is_definition(const struct dynamic *d, uint32_t symbol, const char *name)
+{
+	return d->symbols[symbol].st_shndx != SHN_UNDEF && strcmp(d->strings + d->symbols[symbol].st_name, name) == 0;
+}
+
+/* The table: number of buckets, of the first symbol in a chain, of words of the Bloom filter, its shift; then the filter, the
+ * buckets and a hash a symbol, whose lowest bit ends the chain. */
+static bool
+gnu_hash_has(const struct dynamic *d, const struct question *q)
+{
+	const uint32_t *h = d->gnu_hash, n_buckets = h[0], first = h[1], n_words = h[2];
+	const uint64_t *bloom = (const void *)(h + 4), word = n_words ? bloom[q->hash / 64 % n_words] : 0;
+	const uint32_t *buckets = (const void *)(bloom + n_words), *hashes = buckets + n_buckets;
+
+	if (n_buckets == 0 || !(word >> q->hash % 64 & word >> (q->hash >> h[3]) % 64 & 1))
+		return false;
+	for (uint32_t i = buckets[q->hash % n_buckets]; i >= first; i++) {
+		if ((hashes[i - first] | 1) == (q->hash | 1) && is_definition(d, i, q->name))
+			return true;
+		if (hashes[i - first] & 1)
+			break;
+	}
+	return false;
+}
+
+static int
+defines(struct dl_phdr_info *module, size_t size, void *closure)
+{
+	const struct question *q = closure;
+	struct dynamic d;
+
+	(void)size;
+	if (dynamic_inside(module, (uintptr_t)&defines) || !dynamic_read(module, &d))
+		return 0;
+	if (d.gnu_hash)
+		return gnu_hash_has(&d, q);
+	for (uint32_t i = 1; d.hash && i < d.hash[1]; i++)
+		if (is_definition(&d, i, q->name))
+			return 1;
+	return !d.hash;
+}
+
+bool
+dynamic_defined(const char *name)
+{
+	struct question q = { .name = name, .hash = 5381 };
+
+	for (const char *c = name; *c; c++)
+		q.hash = q.hash * 33 + (unsigned char)*c;
+	return dl_iterate_phdr(defines, &q) != 0;
+}

@@ -1,0 +1,30 @@
+/* dynamic.h - what a loaded module says of its symbols and relocations: the tables that its PT_DYNAMIC names.
+ * Sources: System V ABI (gABI), and for the hash table binutils' description of DT_GNU_HASH. */
+#ifndef HEAPD_DYNAMIC_H
+#define HEAPD_DYNAMIC_H
+
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dynamic { /* all of it the module's own memory; NULL or 0 where it has none */
+	const ElfW(Sym) * symbols;
+	const char *strings;
+	size_t strings_size;
+	const uint32_t *gnu_hash, *hash;
+	const ElfW(Rela) * plt, *rela;
+	size_t plt_size, rela_size; /* bytes */
+	uintptr_t relro_start, relro_end; /* pages that are read-only after relocation */
+};
+
+/* false: the module has no symbols. */
+bool dynamic_read(const struct dl_phdr_info *module, struct dynamic *ret);
+
+bool dynamic_inside(const struct dl_phdr_info *module, uintptr_t address);
+
+/* Does any loaded module but this library define the name, or is there one that cannot be asked? Unlike dlsym, this
+ * allocates nothing when the answer is no, and leaves no message for the host's next dlerror. */
+bool dynamic_defined(const char *name);
+
+#endif
