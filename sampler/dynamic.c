@@ -7,54 +7,41 @@
 
 /* The loader adds the load address to these in place for ordinary modules, but not for the vdso or itself. */
 static const void *
-pointer(const struct dl_phdr_info *module, ElfW(Addr) value)
+pointer(ElfW(Addr) bias, ElfW(Addr) value)
 {
-	return (const void *)(value < module->dlpi_addr ? module->dlpi_addr + value : value);
+	return (const void *)(value < bias ? bias + value : value);
 }
 
-bool
-dynamic_read(const struct dl_phdr_info *module, struct dynamic *ret)
+static bool
+tables_read(const ElfW(Dyn) * entry, ElfW(Addr) bias, struct dynamic *ret)
 {
-	const ElfW(Dyn) *entry = NULL;
 	struct dynamic d = { 0 };
 
-	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
-		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
-
-		if (p->p_type == PT_DYNAMIC)
-			entry = (const void *)(module->dlpi_addr + p->p_vaddr);
-		if (p->p_type == PT_GNU_RELRO) {
-			uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-			d.relro_start = (module->dlpi_addr + p->p_vaddr) & ~(page - 1);
-			d.relro_end = (module->dlpi_addr + p->p_vaddr + p->p_memsz) & ~(page - 1);
-		}
-	}
 	for (; entry && entry->d_tag != DT_NULL; entry++) {
 		switch (entry->d_tag) {
 		case DT_SYMTAB:
-			d.symbols = pointer(module, entry->d_un.d_ptr);
+			d.symbols = pointer(bias, entry->d_un.d_ptr);
 			break;
 		case DT_STRTAB:
-			d.strings = pointer(module, entry->d_un.d_ptr);
+			d.strings = pointer(bias, entry->d_un.d_ptr);
 			break;
 		case DT_STRSZ:
 			d.strings_size = entry->d_un.d_val;
 			break;
 		case DT_GNU_HASH:
-			d.gnu_hash = pointer(module, entry->d_un.d_ptr);
+			d.gnu_hash = pointer(bias, entry->d_un.d_ptr);
 			break;
 		case DT_HASH:
-			d.hash = pointer(module, entry->d_un.d_ptr);
+			d.hash = pointer(bias, entry->d_un.d_ptr);
 			break;
 		case DT_JMPREL:
-			d.plt = pointer(module, entry->d_un.d_ptr);
+			d.plt = pointer(bias, entry->d_un.d_ptr);
 			break;
 		case DT_PLTRELSZ:
 			d.plt_size = entry->d_un.d_val;
 			break;
 		case DT_RELA:
-			d.rela = pointer(module, entry->d_un.d_ptr);
+			d.rela = pointer(bias, entry->d_un.d_ptr);
 			break;
 		case DT_RELASZ:
 			d.rela_size = entry->d_un.d_val;
@@ -63,6 +50,30 @@ dynamic_read(const struct dl_phdr_info *module, struct dynamic *ret)
 	}
 	*ret = d;
 	return d.symbols && d.strings;
+}
+
+bool
+dynamic_read(const struct dl_phdr_info *module, struct dynamic *ret)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const ElfW(Dyn) *entry = NULL;
+	uintptr_t start = 0, end = 0;
+
+	for (ElfW(Half) i = 0; i < module->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
+
+		if (p->p_type == PT_DYNAMIC)
+			entry = (const void *)(module->dlpi_addr + p->p_vaddr);
+		if (p->p_type == PT_GNU_RELRO) {
+			start = (module->dlpi_addr + p->p_vaddr) & ~(page - 1);
+			end = (module->dlpi_addr + p->p_vaddr + p->p_memsz) & ~(page - 1);
+		}
+	}
+	if (!tables_read(entry, module->dlpi_addr, ret))
+		return false;
+	ret->relro_start = start;
+	ret->relro_end = end;
+	return true;
 }
 
 bool
@@ -108,23 +119,22 @@ gnu_hash_has(const struct dynamic *d, const struct question *q)
 	return false;
 }
 
-static int
-defines(struct dl_phdr_info *module, size_t size, void *closure)
+static bool
+defines(const struct link_map *module, const struct question *q)
 {
-	const struct question *q = closure;
 	struct dynamic d;
 
-	(void)size;
-	if (dynamic_inside(module, (uintptr_t)&defines) || !dynamic_read(module, &d))
-		return 0;
+	if (module->l_ld == _DYNAMIC || !tables_read(module->l_ld, module->l_addr, &d))
+		return false;
 	if (d.gnu_hash)
 		return gnu_hash_has(&d, q);
 	for (uint32_t i = 1; d.hash && i < d.hash[1]; i++)
 		if (is_definition(&d, i, q->name))
-			return 1;
+			return true;
 	return !d.hash;
 }
 
+/* Not through dl_iterate_phdr: where a ThreadSanitizer is loaded that is its own, and it has not begun to work. */
 bool
 dynamic_defined(const char *name)
 {
@@ -132,5 +142,10 @@ dynamic_defined(const char *name)
 
 	for (const char *c = name; *c; c++)
 		q.hash = q.hash * 33 + (unsigned char)*c;
-	return dl_iterate_phdr(defines, &q) != 0;
+	if (!_r_debug.r_map)
+		return true;
+	for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next)
+		if (defines(module, &q))
+			return true;
+	return false;
 }

@@ -24,7 +24,7 @@ bool dynamic_read(const struct dl_phdr_info *module, struct dynamic *ret);
 bool dynamic_inside(const struct dl_phdr_info *module, uintptr_t address);
 
 /* Does any loaded module but this library define the name, or is there one that cannot be asked? Unlike dlsym, this
- * allocates nothing when the answer is no, and leaves no message for the host's next dlerror. */
+ * allocates nothing when the answer is no, and leaves no message for the host's next dlerror. Takes no lock: for start-up. */
 bool dynamic_defined(const char *name);
 
 #endif

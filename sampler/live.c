@@ -355,6 +355,17 @@ live_start(struct live *l)
 	return 0;
 }
 
+/* Whole groups, whose size the compiler knows: what lies behind `depth` goes along and is not looked at. */
+static inline void
+cfas_copy(uint32_t (*to)[HEAPD_CFA_GROUP], const uint32_t *from, uint32_t depth)
+{
+	/* The first word may be looked at by a free_pop that comes too late. */
+	__atomic_store_n(&to[0][0], from[0], __ATOMIC_RELAXED);
+	memcpy(&to[0][1], &from[1], sizeof(*to) - sizeof(from[0]));
+	for (uint32_t i = HEAPD_CFA_GROUP; i < depth; i += HEAPD_CFA_GROUP)
+		memcpy(*++to, &from[i], sizeof(*to));
+}
+
 /* A free record keeps its CFA groups: the next stack is often as deep. */
 uint32_t
 live_reserve(struct live *l, struct segment *segment, const uint32_t *cfas, uint32_t depth)
@@ -376,11 +387,8 @@ live_reserve(struct live *l, struct segment *segment, const uint32_t *cfas, uint
 	}
 	group = record->cfas;
 	if (depth && group <= atomic_load_explicit(&segment->ready[HEAPD_CFAS], memory_order_relaxed) -
-				      (1u << cfas_class(depth))) {
-		/* The first word may be looked at by a free_pop that comes too late. */
-		__atomic_store_n(&segment->cfas[group][0], cfas[0], __ATOMIC_RELAXED);
-		memcpy(&segment->cfas[group][1], &cfas[1], (depth - 1) * sizeof(cfas[0]));
-	}
+				      (1u << cfas_class(depth)))
+		cfas_copy(&segment->cfas[group], cfas, depth);
 	record->depth = (uint16_t)depth;
 	return id;
 }
@@ -418,8 +426,6 @@ live_take(struct live *l, struct segment *segment, uintptr_t address, struct liv
 	rmw_add32(&l->count, UINT32_MAX);
 	ret->id = id;
 	ret->site = record->site;
-	if (ret->site >= atomic_load_explicit(&segment->ready[HEAPD_SITES], memory_order_relaxed))
-		ret->site = HEAPD_OVERFLOW_SITE; /* somebody else wrote into our file */
 	ret->size = record->size;
 	ret->weight = record->weight;
 	return true;

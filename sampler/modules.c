@@ -168,12 +168,15 @@ path_equal(const struct image *image, const char *text, size_t length)
 static bool
 record_equal(const struct segment *s, const struct heapd_module *m, const struct image *image, struct build_id id)
 {
-	if (m->start != image->start || atomic_load_explicit(&m->end, memory_order_acquire) != image->end ||
+	if (atomic_load_explicit(&m->end, memory_order_acquire) != image->end || m->start != image->start ||
 	    m->bias != image->bias || m->build_id_length != id.length ||
 	    (id.length && memcmp(m->build_id, id.bytes, id.length) != 0))
 		return false;
 	if (m->flags & HEAPD_MODULE_MAIN)
 		return image->path_length == 0; /* the loader has no name for it */
+	if (m->path > atomic_load_explicit(&s->ready[HEAPD_STRINGS], memory_order_relaxed) ||
+	    m->path_length > atomic_load_explicit(&s->ready[HEAPD_STRINGS], memory_order_relaxed) - m->path)
+		return false; /* somebody else wrote into our file */
 	return path_equal(image, s->strings + m->path, m->path_length);
 }
 

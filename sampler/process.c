@@ -9,9 +9,7 @@
 #include "pages.h"
 #include "thread.h"
 
-enum { EMPTY, STARTING, READY, INERT }; /* EMPTY is what a fork child finds */
-
-static struct process *_Atomic process; /* the pointer survives a fork, its target is zero then */
+struct process *_Atomic process_memory;
 static _Atomic uint32_t images;
 static _Atomic int refused;
 
@@ -23,13 +21,14 @@ process_refuse(void)
 
 /* The memory of it, which the first thread to get here makes. */
 static struct process *
-process_memory(void)
+memory_get(void)
 {
-	struct process *p = atomic_load_explicit(&process, memory_order_acquire), *mine;
+	struct process *p = atomic_load_explicit(&process_memory, memory_order_acquire), *mine;
 
 	if (p || (mine = pages_private(sizeof(*mine))) == NULL)
 		return p;
-	if (atomic_compare_exchange_strong_explicit(&process, &p, mine, memory_order_acq_rel, memory_order_acquire))
+	if (atomic_compare_exchange_strong_explicit(&process_memory, &p, mine, memory_order_acq_rel,
+						    memory_order_acquire))
 		return mine;
 	pages_release(mine, sizeof(*mine));
 	return p;
@@ -42,41 +41,31 @@ process_start(struct process *p)
 	int r;
 
 	if (!o->enabled || atomic_load_explicit(&refused, memory_order_relaxed))
-		return INERT;
+		return PROCESS_INERT;
 	thread_start();
 	p->image = atomic_fetch_add_explicit(&images, 1, memory_order_relaxed) + 1;
 	r = segment_create(&p->segment, o->period);
 	if (r == -EAGAIN)
-		return EMPTY;
+		return PROCESS_EMPTY;
 	if (r < 0 || sites_start(&p->sites, &p->segment) < 0)
-		return INERT;
+		return PROCESS_INERT;
 	modules_start(&p->segment);
-	return live_start(&p->live) < 0 ? INERT : READY;
+	return live_start(&p->live) < 0 ? PROCESS_INERT : PROCESS_READY;
 }
 
 struct process *
 process_get(void)
 {
-	struct process *p = process_memory();
-	uint32_t state;
+	struct process *p = process_peek();
+	uint32_t state = PROCESS_EMPTY;
 
-	if (!p)
-		return NULL;
-	state = atomic_load_explicit(&p->state, memory_order_acquire);
-	if (state == READY)
+	if (p)
 		return p;
-	if (state != EMPTY || !atomic_compare_exchange_strong_explicit(&p->state, &state, STARTING,
-								       memory_order_acquire, memory_order_relaxed))
-		return NULL;
+	p = memory_get();
+	if (!p || !atomic_compare_exchange_strong_explicit(&p->state, &state, PROCESS_STARTING, memory_order_acquire,
+							   memory_order_acquire))
+		return p && state == PROCESS_READY ? p : NULL;
 	state = (uint32_t)process_start(p);
 	atomic_store_explicit(&p->state, state, memory_order_release);
-	return state == READY ? p : NULL;
-}
-
-struct process *
-process_peek(void)
-{
-	struct process *p = atomic_load_explicit(&process, memory_order_acquire);
-
-	return p && atomic_load_explicit(&p->state, memory_order_acquire) == READY ? p : NULL;
+	return state == PROCESS_READY ? p : NULL;
 }

@@ -7,6 +7,8 @@
 #ifndef HEAPD_PROCESS_H
 #define HEAPD_PROCESS_H
 
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "live.h"
@@ -17,7 +19,7 @@
 #include "unwind.h"
 
 struct process {
-	_Atomic uint32_t state; /* private to process.c */
+	_Atomic uint32_t state; /* PROCESS_*; EMPTY is what a fork child finds */
 	uint32_t image; /* counts the process images of this line of forks, from 1 */
 	struct segment segment;
 	struct unwinder unwinder;
@@ -26,11 +28,21 @@ struct process {
 	struct scratch scratch;
 };
 
-/* The process, ready to take samples; made if need be. NULL: not possible (yet): the sample is not taken. */
-struct process *process_get(void);
+/* Private to process.c and the look below. The pointer survives a fork, its target is zero then. */
+extern struct process *_Atomic process_memory __attribute__((visibility("hidden")));
+enum { PROCESS_EMPTY, PROCESS_STARTING, PROCESS_READY, PROCESS_INERT };
 
 /* The process if it has taken samples already, else NULL. Makes nothing. */
-struct process *process_peek(void);
+static inline struct process *
+process_peek(void)
+{
+	struct process *p = atomic_load_explicit(&process_memory, memory_order_acquire);
+
+	return p && atomic_load_explicit(&p->state, memory_order_acquire) == PROCESS_READY ? p : NULL;
+}
+
+/* The process, ready to take samples; made if need be. NULL: not possible (yet): the sample is not taken. */
+struct process *process_get(void);
 
 /* Never sample in this process image or its children (a sanitizer watches them already). */
 void process_refuse(void);

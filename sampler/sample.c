@@ -159,6 +159,17 @@ lose(struct process *p, enum heapd_loss what, size_t size, uint64_t weight)
 				  (uint64_t)(((wide)weight * size) >> HEAPD_WEIGHT_SHIFT), memory_order_relaxed);
 }
 
+/* The block's site was kept in the segment: anything may stand there if somebody else wrote into our file. */
+static void
+count_free(struct process *p, const struct live_block *block)
+{
+	uint32_t site = block->site;
+
+	if (unlikely(site >= atomic_load_explicit(&p->segment.ready[HEAPD_SITES], memory_order_relaxed)))
+		site = HEAPD_OVERFLOW_SITE;
+	sites_count(&p->segment.sites[site].freed, block->size, block->weight, memory_order_release);
+}
+
 /* An address that is handed out again while we hold it was freed where we do not see it. */
 static void
 forget_stale(struct process *p, uintptr_t address)
@@ -168,7 +179,7 @@ forget_stale(struct process *p, uintptr_t address)
 	if (!live_take(&p->live, &p->segment, address, &old))
 		return;
 	segment_lose(&p->segment, HEAPD_LOST_FREE);
-	sites_count(&p->segment.sites[old.site].freed, old.size, old.weight, memory_order_release);
+	count_free(p, &old);
 	live_release(&p->live, &p->segment, old.id);
 }
 
@@ -243,7 +254,7 @@ sample_gone(const struct live_block *block)
 
 	if (!p || p->image != block->image) /* forked in between: the numbers are the parent's */
 		return;
-	sites_count(&p->segment.sites[block->site].freed, block->size, block->weight, memory_order_release);
+	count_free(p, block);
 	live_release(&p->live, &p->segment, block->id);
 }
 
@@ -255,7 +266,7 @@ sample_back(const struct live_block *block, void *address)
 	if (!p || p->image != block->image)
 		return;
 	if (!live_add(&p->live, &p->segment, block->id, (uintptr_t)address)) {
-		sites_count(&p->segment.sites[block->site].freed, block->size, block->weight, memory_order_release);
+		count_free(p, block);
 		lose(p, HEAPD_LOST_NO_LIVE, block->size, block->weight);
 	}
 }

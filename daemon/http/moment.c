@@ -18,6 +18,13 @@ selection_add(struct selection *s, struct target *t)
 	return 0;
 }
 
+/* A program that began a moment ago may not have been noticed yet; before anybody is told that it is not there, look. */
+static bool
+look_again(struct targets *all, int r)
+{
+	return r == -ENOENT && targets_poll(all) == 0;
+}
+
 int
 selection_target(struct targets *all, const char *what, struct selection *ret)
 {
@@ -25,6 +32,8 @@ selection_target(struct targets *all, const char *what, struct selection *ret)
 	struct target *t;
 	int r = targets_find(all, what, &t);
 
+	if (look_again(all, r))
+		r = targets_find(all, what, &t);
 	if (r < 0)
 		return r;
 	r = selection_add(&s, t);
@@ -54,8 +63,8 @@ selection_gather(struct target *const *list, const char *name, bool alive_only, 
 	return 0;
 }
 
-int
-selection_service(struct targets *all, const char *name, struct selection *ret)
+static int
+select_service(struct targets *all, const char *name, struct selection *ret)
 {
 	struct target **list = targets_list(all);
 	struct selection s = { 0 };
@@ -75,7 +84,15 @@ selection_service(struct targets *all, const char *name, struct selection *ret)
 }
 
 int
-selection_only(struct targets *all, struct selection *ret)
+selection_service(struct targets *all, const char *name, struct selection *ret)
+{
+	int r = select_service(all, name, ret);
+
+	return look_again(all, r) ? select_service(all, name, ret) : r;
+}
+
+static int
+select_only(struct targets *all, struct selection *ret)
 {
 	struct target **list = targets_list(all);
 	struct selection everyone = { 0 }, alive = { 0 };
@@ -103,6 +120,14 @@ out:
 	selection_done(&alive);
 	selection_done(&everyone);
 	return r;
+}
+
+int
+selection_only(struct targets *all, struct selection *ret)
+{
+	int r = select_only(all, ret);
+
+	return look_again(all, r) ? select_only(all, ret) : r;
 }
 
 int

@@ -15,6 +15,7 @@
 #include "connections.h"
 #include "fake_segment.h"
 #include "gzip.h"
+#include "moment.h"
 #include "routes.h"
 #include "shm_dir.h"
 #include "test.h"
@@ -306,6 +307,23 @@ TEST(the_root_answers_for_the_only_living_target_and_else_lists_them)
 	target_done(&one);
 	target_done(&two);
 	target_done(&dead);
+}
+
+TEST(a_program_that_began_a_moment_ago_is_found)
+{
+	const char *const dirs[] = { shm_dir, NULL };
+	struct targets *all;
+	struct selection s;
+	struct put p;
+
+	CHECK_EQ(0, targets_new(dirs, &all)); /* nobody polls these */
+	CHECK_EQ(-ENOENT, selection_only(all, &s));
+	p = target_put("young", 0x11, true);
+	CHECK_EQ(0, selection_only(all, &s));
+	selection_done(&s);
+	targets_free(all);
+	target_done(&p);
+	(void)unlink(p.path);
 }
 
 TEST(without_targets_the_answer_says_how_to_get_one)

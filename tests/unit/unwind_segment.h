@@ -43,6 +43,8 @@ fake_segment_reset(uint32_t modules, uint32_t frames)
 	fake_header.sections[HEAPD_MODULES].capacity = modules;
 	fake_header.sections[HEAPD_STRINGS].capacity = FAKE_STRINGS;
 	fake_header.sections[HEAPD_FRAMES].capacity = frames;
+	for (unsigned i = 0; i < HEAPD_SECTIONS; i++)
+		fake_segment.ready[i] = fake_header.sections[i].capacity;
 	return &fake_segment;
 }
 

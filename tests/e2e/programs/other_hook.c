@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include "dynamic.c"
 #include "patch.c"
 
 static void *(*real)(size_t size, int flags);
