@@ -313,7 +313,7 @@ TEST(a_program_that_began_a_moment_ago_is_found)
 {
 	const char *const dirs[] = { shm_dir, NULL };
 	struct targets *all;
-	struct selection s;
+	struct selection s = { 0 };
 	struct put p;
 
 	CHECK_EQ(0, targets_new(dirs, &all)); /* nobody polls these */
