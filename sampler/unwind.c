@@ -515,6 +515,11 @@ unwind(struct unwinder *u, struct segment *segment, const struct unwind_start *s
 		} else {
 			struct registers r = { .sp = sp, .fp = fp };
 
+			if (likely((t.place >> ROW_KIND_SHIFT & 7) == CFI_END && high != 0)) {
+				ret->cfas[n++] = 0;
+				step = STEP_WHOLE;
+				break;
+			}
 			w.low = sp;
 			step = step_long(&w, t.place, t.offsets, &r);
 			if (step != STEP_ON) {
