@@ -4,7 +4,8 @@
  *   micro set OPERATIONS                free one of 100,000 blocks of 16 to 512 B, allocate another
  *   micro deep OPERATIONS               pair under 60 frames, always the same
  *   micro varied OPERATIONS             pair under 60 frames, one of 4,096 stacks, changed every 8 operations
- *   micro realloc OPERATIONS            a block that doubles from 16 B to 64 KiB
+ *   micro realloc OPERATIONS            a block that doubles from 16 B to 64 KiB, and nothing is written into it
+ *   micro grow OPERATIONS               the same, and what is new of it is written: a buffer as programs grow them
  *   micro stack OPERATIONS DEPTH        pair under DEPTH frames
  *   micro start 1                       the first 32 MiB of a process, in blocks of 16 KiB: what comes before all others
  *   micro memory BLOCKS                 keep BLOCKS of 64 B, print the bytes of private memory and of the segment
@@ -169,7 +170,7 @@ run_varied(uint64_t n, uint64_t *random)
 }
 
 static ALONE void
-run_realloc(uint64_t n)
+run_realloc(uint64_t n, bool write)
 {
 	uint64_t i = 0;
 
@@ -178,6 +179,8 @@ run_realloc(uint64_t n)
 
 		for (size_t size = 16; size <= 65536; size *= 2, i++) {
 			p = realloc(p, size);
+			if (write)
+				memset((char *)p + size / 2, 1, size / 2);
 			USE(p);
 		}
 		free(p);
@@ -228,8 +231,8 @@ main(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 
 	if (n == 0 || extra > 64) {
-		fprintf(stderr,
-			"usage: micro pair|set|deep|varied|realloc|stack|start|memory OPERATIONS [THREADS|DEPTH]\n");
+		fprintf(stderr, "usage: micro pair|set|deep|varied|realloc|grow|stack|start|memory OPERATIONS "
+				"[THREADS|DEPTH]\n");
 		return 2;
 	}
 	if (strcmp(what, "memory") == 0) {
@@ -254,8 +257,8 @@ main(int argc, char **argv)
 		warm_up();
 	else if (strcmp(what, "varied") == 0)
 		run_varied(n, &random);
-	else if (strcmp(what, "realloc") == 0)
-		run_realloc(n);
+	else if (strcmp(what, "realloc") == 0 || strcmp(what, "grow") == 0)
+		run_realloc(n, *what == 'g');
 	else if (strcmp(what, "stack") == 0)
 		run_deep(n, (unsigned)extra);
 	else
