@@ -30,6 +30,7 @@
 #include "rmw.h"
 
 #define FIRST_BUCKETS 64u
+#define PREPARED_BUCKETS 2048u /* see live_prepare() */
 #define BUCKET_SLOTS 15u
 #define PASSED_MAX 8u /* buckets tried after the one an address belongs to */
 #define FIRST_CELLS 4096u /* an eighth of the first-level cache */
@@ -353,6 +354,18 @@ live_start(struct live *l)
 	atomic_store_explicit(&l->filter_newest, 1, memory_order_seq_cst);
 	atomic_store_explicit(&filter_current, f, memory_order_release);
 	return 0;
+}
+
+void
+live_prepare(struct live *l)
+{
+	struct live_table *t = atomic_load_explicit(&l->tables, memory_order_acquire), *larger;
+
+	if (t->mask + 1 >= PREPARED_BUCKETS || (larger = table_new(PREPARED_BUCKETS, t)) == NULL)
+		return;
+	if (!atomic_compare_exchange_strong_explicit(&l->tables, &t, larger, memory_order_acq_rel,
+						     memory_order_acquire))
+		pages_release(larger, sizeof(*larger) + (size_t)PREPARED_BUCKETS * sizeof(larger->buckets[0]));
 }
 
 /* Whole groups, whose size the compiler knows: what lies behind `depth` goes along and is not looked at. */

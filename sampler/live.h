@@ -68,6 +68,9 @@ struct live_block {
 /* Before the first live_reserve. 0 or -ENOMEM. */
 int live_start(struct live *l);
 
+/* Room for some ten thousand more addresses: later it cannot be made. */
+void live_prepare(struct live *l);
+
 /* A record with room for the stack's CFAs, which are copied in; not shown yet. HEAPD_NONE without room. The array may be read
  * up to the end of a CFA group. */
 uint32_t live_reserve(struct live *l, struct segment *segment, const uint32_t *cfas, uint32_t depth);

@@ -2,17 +2,41 @@
 #include "pages.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+static _Atomic bool frozen;
+
+void
+pages_freeze(void)
+{
+	atomic_store_explicit(&frozen, true, memory_order_relaxed);
+}
+
+void
+pages_thaw(void)
+{
+	atomic_store_explicit(&frozen, false, memory_order_relaxed);
+}
+
+bool
+pages_frozen(void)
+{
+	return atomic_load_explicit(&frozen, memory_order_relaxed);
+}
 
 void *
 pages_private(size_t size)
 {
 	int saved = errno;
 	void *p = NULL;
-	long r = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			 0L);
+	long r;
+
+	if (pages_frozen())
+		return NULL;
+	r = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
 
 	if (r != -1) {
 		p = (void *)r;
@@ -30,6 +54,8 @@ pages_release(void *p, size_t size)
 {
 	int saved = errno;
 
+	if (pages_frozen())
+		return; /* rather lose them */
 	syscall(SYS_munmap, p, size);
 	errno = saved;
 }

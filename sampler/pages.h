@@ -6,6 +6,7 @@
 #ifndef HEAPD_PAGES_H
 #define HEAPD_PAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Zeroed memory of at least `size` bytes, aligned to a page, touched lazily, released only by pages_release. NULL if the kernel has none
@@ -14,5 +15,11 @@ void *pages_private(size_t size);
 
 /* Give back what nobody else has seen. */
 void pages_release(void *p, size_t size);
+
+/* From here on no system call may be made for memory: the host is about to lock itself in. pages_private() fails then, and so does
+ * the growth of a segment. pages_thaw() takes it back, if the host's attempt failed. */
+void pages_freeze(void);
+void pages_thaw(void);
+bool pages_frozen(void);
 
 #endif

@@ -40,7 +40,7 @@ process_start(struct process *p)
 	const struct options *o = options_get();
 	int r;
 
-	if (!o->enabled || atomic_load_explicit(&refused, memory_order_relaxed))
+	if (!o->enabled || pages_frozen() || atomic_load_explicit(&refused, memory_order_relaxed))
 		return PROCESS_INERT;
 	thread_start();
 	p->image = atomic_fetch_add_explicit(&images, 1, memory_order_relaxed) + 1;

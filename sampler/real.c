@@ -285,6 +285,8 @@ real_resolve(void)
 	RESOLVE_IF_ANY(cfree);
 	RESOLVE_IF_ANY(free_sized);
 	RESOLVE_IF_ANY(free_aligned_sized);
+	RESOLVE(prctl);
+	RESOLVE(syscall);
 	/* The last one is always there: success makes the loader forget a name that was missing all the same, which the host
 	 * would be told of otherwise. dlerror() would format it first, and what it allocates for that is too much for a
 	 * ThreadSanitizer that has just begun to start. */
@@ -298,6 +300,8 @@ real_resolve(void)
 	real.free_sized = next.free_sized;
 	real.free_aligned_sized = next.free_aligned_sized;
 	real.dlclose = next.dlclose;
+	real.prctl = next.prctl;
+	real.syscall = next.syscall;
 	thread_self.quiet--;
 	resolving = false;
 	atomic_store_explicit(&resolved, true, memory_order_release);

@@ -8,6 +8,15 @@
 
 #include <stddef.h>
 
+/* The arguments of syscall() that come in registers; on x86-64 the last one of seven does not. */
+#if defined(__x86_64__)
+#define SYSCALL_PARAMETERS long number, long a, long b, long c, long d, long e
+#define SYSCALL_ARGUMENTS number, a, b, c, d, e
+#else
+#define SYSCALL_PARAMETERS long number, long a, long b, long c, long d, long e, long f
+#define SYSCALL_ARGUMENTS number, a, b, c, d, e, f
+#endif
+
 struct real {
 	void *(*malloc)(size_t size);
 	void *(*calloc)(size_t count, size_t size);
@@ -24,6 +33,8 @@ struct real {
 	void (*free_sized)(void *block, size_t size);
 	void (*free_aligned_sized)(void *block, size_t alignment, size_t size);
 	int (*dlclose)(void *handle);
+	int (*prctl)(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+	long (*syscall)(SYSCALL_PARAMETERS);
 };
 
 extern struct real real __attribute__((visibility("hidden")));

@@ -81,7 +81,7 @@ grow(struct segment *s, enum heapd_section_id section, uint32_t records)
 
 	if (to > end)
 		to = end;
-	done = to <= from || make_real(s, h->offset + from, h->offset + to);
+	done = to <= from || (!pages_frozen() && make_real(s, h->offset + from, h->offset + to));
 	errno = saved;
 	if (!done)
 		return false;
@@ -107,6 +107,22 @@ segment_claim(struct segment *s, enum heapd_section_id section, uint32_t n)
 	} while (!atomic_compare_exchange_weak_explicit(&h->used, &used, used + n, memory_order_relaxed,
 							memory_order_relaxed));
 	return used;
+}
+
+void
+segment_reserve(struct segment *s)
+{
+	static const uint32_t more[HEAPD_SECTIONS] = {
+		[HEAPD_MODULES] = 64, [HEAPD_STRINGS] = 16384, [HEAPD_FRAMES] = 8192, [HEAPD_STACKS] = 65536,
+		[HEAPD_SITES] = 4096, [HEAPD_LIVE] = 16384,    [HEAPD_CFAS] = 16384,
+	};
+
+	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
+		uint32_t ready = atomic_load_explicit(&s->ready[i], memory_order_relaxed);
+		uint32_t left = s->header->sections[i].capacity - ready;
+
+		(void)grow(s, i, ready + (more[i] < left ? more[i] : left));
+	}
 }
 
 /* -- where the file goes -- */

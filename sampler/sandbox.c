@@ -1,0 +1,117 @@
+/* sandbox.c - hosts that lock themselves in.
+ *
+ * A seccomp filter may kill the process for any system call that it does not list, and the sampler makes some when its tables
+ * grow. So the moment before the host installs one, the tables grow ahead, and from then on nothing of ours enters the kernel:
+ * what finds no room is dropped and counted. Filters are installed through prctl or, by libseccomp for instance, through
+ * syscall. A program that does it by an instruction of its own is not noticed, nor is a filter that was there before exec.
+ *
+ * No header: these stand in for the C library's functions, whose prototypes are variadic. Theirs and ours take their
+ * arguments in the same places; a fixed list lets all other calls go on by a jump, so that they find the stack as it was. What
+ * is passed on the stack (see real.h) stays there untouched: the caller may not have put it there, and whose word it then is
+ * nobody knows.
+ */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "pages.h"
+#include "process.h"
+#include "real.h"
+#include "sample.h"
+
+#define HOOK __attribute__((visibility("default")))
+
+HOOK int sandbox_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) __asm__("prctl");
+HOOK long sandbox_syscall(SYSCALL_PARAMETERS) __asm__("syscall");
+
+/* One walk makes what walks keep. */
+static __attribute__((noinline)) void
+walk_once(struct process *p)
+{
+	struct unwind_start start = SAMPLE_START();
+	struct stack_range range = thread_stack(start.cfa);
+	uint32_t slot = scratch_take(&p->scratch, 0);
+
+	if (slot == SCRATCH_NONE)
+		return;
+	unwind(&p->unwinder, &p->segment, &start, &range, &p->scratch.slots[slot]);
+	scratch_give(&p->scratch, slot);
+}
+
+/* Make room while that is allowed. false: it was done before. */
+static bool
+close_ahead(void)
+{
+	int saved = errno;
+	struct process *p;
+
+	if (pages_frozen())
+		return false;
+	p = process_get();
+	if (p) {
+		segment_reserve(&p->segment);
+		live_prepare(&p->live);
+		walk_once(p);
+	}
+	pages_freeze();
+	errno = saved;
+	return true;
+}
+
+static __attribute__((noinline, cold)) int
+prctl_closing(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+	bool first = close_ahead();
+	int r = real.prctl(option, a, b, c, d);
+
+	if (r < 0 && first)
+		pages_thaw();
+	return r;
+}
+
+static __attribute__((noinline, cold)) long
+syscall_closing(SYSCALL_PARAMETERS)
+{
+	bool first = close_ahead();
+	long r = real.syscall(SYSCALL_ARGUMENTS);
+
+	if (r < 0 && first)
+		pages_thaw();
+	return r;
+}
+
+static __attribute__((noinline, cold)) bool
+resolved(void)
+{
+	real_resolve();
+	if (real.prctl && real.syscall)
+		return true;
+	errno = ENOSYS;
+	return false;
+}
+
+int
+sandbox_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+	if (unlikely(!real.prctl) && !resolved())
+		return -1;
+	if (unlikely(option == PR_SET_SECCOMP))
+		return prctl_closing(option, a, b, c, d);
+	return real.prctl(option, a, b, c, d);
+}
+
+long
+sandbox_syscall(SYSCALL_PARAMETERS)
+{
+	bool closing = (number == SYS_seccomp && (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)) ||
+		       (number == SYS_prctl && a == PR_SET_SECCOMP);
+
+	if (unlikely(!real.syscall) && !resolved())
+		return -1;
+	if (unlikely(closing))
+		return syscall_closing(SYSCALL_ARGUMENTS);
+	return real.syscall(SYSCALL_ARGUMENTS);
+}
