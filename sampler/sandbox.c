@@ -2,7 +2,7 @@
  *
  * A seccomp filter may kill the process for any system call that it does not list, and the sampler makes some when its tables
  * grow. So the moment before the host installs one, the tables grow ahead, and from then on nothing of ours enters the kernel:
- * what finds no room is dropped and counted. Filters are installed through prctl or, by libseccomp for instance, through
+ * what finds no room is dropped and counted. Strict mode, and prctl by itself, also forbid to read the machine's counter. Filters are installed through prctl or, by libseccomp for instance, through
  * syscall. A program that does it by an instruction of its own is not noticed, nor is a filter that was there before exec.
  *
  * No header: these stand in for the C library's functions, whose prototypes are variadic. Theirs and ours take their
@@ -21,6 +21,7 @@
 #include "process.h"
 #include "real.h"
 #include "sample.h"
+#include "ticks.h"
 
 #define HOOK __attribute__((visibility("default")))
 
@@ -61,25 +62,58 @@ close_ahead(void)
 	return true;
 }
 
+static bool
+concerns_us(int option)
+{
+	return option == PR_SET_SECCOMP || option == PR_SET_TSC;
+}
+
+/* Before a call that concerns us, and after it. What was done for a call that failed is taken back. */
+struct closing {
+	bool pages, ticks;
+};
+
+static struct closing
+before(int option, unsigned long mode)
+{
+	bool no_ticks = option == PR_SET_TSC ? mode == PR_TSC_SIGSEGV : mode == SECCOMP_MODE_STRICT;
+	struct closing done = { .pages = option == PR_SET_SECCOMP && close_ahead() };
+
+	if (no_ticks)
+		done.ticks = !atomic_exchange_explicit(&ticks_forbidden, true, memory_order_relaxed);
+	return done;
+}
+
+static void
+after(const struct closing *done, int option, unsigned long mode, long result)
+{
+	if (result < 0 && done->pages)
+		pages_thaw();
+	if ((result < 0 && done->ticks) || (result == 0 && option == PR_SET_TSC && mode == PR_TSC_ENABLE))
+		atomic_store_explicit(&ticks_forbidden, false, memory_order_relaxed);
+}
+
 static __attribute__((noinline, cold)) int
 prctl_closing(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
-	bool first = close_ahead();
+	struct closing done = before(option, a);
 	int r = real.prctl(option, a, b, c, d);
 
-	if (r < 0 && first)
-		pages_thaw();
+	after(&done, option, a, r);
 	return r;
 }
 
 static __attribute__((noinline, cold)) long
 syscall_closing(SYSCALL_PARAMETERS)
 {
-	bool first = close_ahead();
+	int option = number == SYS_seccomp ? PR_SET_SECCOMP : (int)a;
+	unsigned long mode = number == SYS_prctl            ? (unsigned long)b
+			     : a == SECCOMP_SET_MODE_STRICT ? SECCOMP_MODE_STRICT
+							    : SECCOMP_MODE_FILTER;
+	struct closing done = before(option, mode);
 	long r = real.syscall(SYSCALL_ARGUMENTS);
 
-	if (r < 0 && first)
-		pages_thaw();
+	after(&done, option, mode, r);
 	return r;
 }
 
@@ -98,7 +132,7 @@ sandbox_prctl(int option, unsigned long a, unsigned long b, unsigned long c, uns
 {
 	if (unlikely(!real.prctl) && !resolved())
 		return -1;
-	if (unlikely(option == PR_SET_SECCOMP))
+	if (unlikely(concerns_us(option)))
 		return prctl_closing(option, a, b, c, d);
 	return real.prctl(option, a, b, c, d);
 }
@@ -107,7 +141,7 @@ long
 sandbox_syscall(SYSCALL_PARAMETERS)
 {
 	bool closing = (number == SYS_seccomp && (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)) ||
-		       (number == SYS_prctl && a == PR_SET_SECCOMP);
+		       (number == SYS_prctl && concerns_us((int)a));
 
 	if (unlikely(!real.syscall) && !resolved())
 		return -1;

@@ -32,10 +32,10 @@ def children_forked_from_among_busy_threads_live_and_do_not_count_in_their_paren
 @test
 def a_program_that_locks_itself_in_is_not_killed_for_what_the_sampler_does(place):
 	program = place.compile("sandboxed.c")
-	for how in (["prctl"], ["syscall"], ["prctl", "unsampled"]):
+	for how in (["prctl"], ["syscall"], ["strict"], ["counter"], ["prctl", "unsampled"]):
 		r = place.run([program] + how, env=place.preload(1)).good()
 		check_eq("inside\n", r.text, f"what {how} printed")
-	check_eq(3, len(place.segments()), "segments")
+	check_eq(5, len(place.segments()), "segments")
 	for segment in place.segments():
 		kept = place.fetch(segment).cumulative("inuse_objects").get("keep_inside", 0)
 		check(10000 <= kept <= 200000, "blocks kept inside are sampled while there is room", kept)

@@ -1,5 +1,5 @@
-/* A program that locks itself in, the way its first argument says: prctl, libc's syscall(), or strict; then it allocates from a
- * heap that it made large enough before. Anything but read, write, brk and exit kills it. */
+/* A program that locks itself in, the way its first argument says: prctl, libc's syscall(), strict, or "counter", which only
+ * forbids to read the machine's counter; then it allocates from a heap that it made large enough before. */
 #define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -42,15 +42,16 @@ main(int argc, char **argv)
 
 	mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	mallopt(M_TOP_PAD, 64 << 20);
-	if (argc > 2) /* before its first sample */
-		mallopt(M_MMAP_MAX, 0);
-	else
-		free(malloc(1 << 20));
+	mallopt(M_MMAP_MAX, 0);
+	if (argc <= 2) /* else it is before its first sample */
+		free(keep_inside(1 << 20));
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (strcmp(how, "prctl") == 0)
 		r = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 	else if (strcmp(how, "syscall") == 0)
 		r = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+	else if (strcmp(how, "counter") == 0)
+		r = prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0);
 	else
 		r = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
 	if (r != 0)

@@ -1,0 +1,4 @@
+/* ticks.c - see ticks.h. */
+#include "ticks.h"
+
+_Atomic bool ticks_forbidden;
