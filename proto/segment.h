@@ -205,7 +205,7 @@ struct heapd_live {
 	uint64_t size;                  /* bytes asked for */
 	uint64_t weight;                /* w, units of 2^-HEAPD_WEIGHT_SHIFT */
 	uint64_t period;                /* bytes; in force when it was sampled */
-	uint64_t birth;                 /* ticks */
+	uint64_t birth;                 /* ticks; 0: the program may not read them */
 	uint32_t site;                  /* index in SITES */
 	uint32_t thread;                /* serial number of the allocating thread, from 1 */
 	uint32_t cfas;                  /* index in CFAS of the first group, or HEAPD_NONE */

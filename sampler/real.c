@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "dynamic.h"
 #include "thread.h"
@@ -208,7 +209,82 @@ first_malloc_usable_size(void *block)
 	return real.malloc_usable_size(block);
 }
 
+/* System calls must not wait for a resolution, which takes locks and allocates: an allocator may be making this one while it
+ * holds its own lock. So until then they are made here, the way the C library does; the last argument is where the caller put it. */
+long raw_syscall(SYSCALL_PARAMETERS) __attribute__((visibility("hidden")));
+__attribute__((visibility("hidden"), used)) long raw_syscall_failed(long error);
+
+long
+raw_syscall_failed(long error)
+{
+	errno = (int)error;
+	return -1;
+}
+
+/* clang-format off */
+#if defined(__x86_64__)
+__asm__(".pushsection .text\n"
+	".type raw_syscall, @function\n"
+	".hidden raw_syscall\n"
+	".globl raw_syscall\n"
+	"raw_syscall:\n"
+	"	.cfi_startproc\n"
+	"	mov %rdi, %rax\n"
+	"	mov %rsi, %rdi\n"
+	"	mov %rdx, %rsi\n"
+	"	mov %rcx, %rdx\n"
+	"	mov %r8, %r10\n"
+	"	mov %r9, %r8\n"
+	"	mov 8(%rsp), %r9\n"
+	"	syscall\n"
+	"	cmp $-4095, %rax\n"
+	"	jae 1f\n"
+	"	ret\n"
+	"1:	neg %rax\n"
+	"	mov %rax, %rdi\n"
+	"	jmp raw_syscall_failed\n"
+	"	.cfi_endproc\n"
+	".size raw_syscall, . - raw_syscall\n"
+	".popsection\n");
+#elif defined(__aarch64__)
+__asm__(".pushsection .text\n"
+	".type raw_syscall, %function\n"
+	".hidden raw_syscall\n"
+	".globl raw_syscall\n"
+	"raw_syscall:\n"
+	"	.cfi_startproc\n"
+	"	mov x8, x0\n"
+	"	mov x0, x1\n"
+	"	mov x1, x2\n"
+	"	mov x2, x3\n"
+	"	mov x3, x4\n"
+	"	mov x4, x5\n"
+	"	mov x5, x6\n"
+	"	svc #0\n"
+	"	cmn x0, #4095\n"
+	"	b.cs 1f\n"
+	"	ret\n"
+	"1:	neg x0, x0\n"
+	"	b raw_syscall_failed\n"
+	"	.cfi_endproc\n"
+	".size raw_syscall, . - raw_syscall\n"
+	".popsection\n");
+#endif
+/* clang-format on */
+
+static int
+first_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+#if defined(__x86_64__)
+	return (int)raw_syscall(SYS_prctl, option, (long)a, (long)b, (long)c, (long)d);
+#else
+	return (int)raw_syscall(SYS_prctl, option, (long)a, (long)b, (long)c, (long)d, 0);
+#endif
+}
+
 struct real real = {
+	.prctl = first_prctl,
+	.syscall = raw_syscall,
 	.malloc = first_malloc,
 	.calloc = first_calloc,
 	.realloc = first_realloc,
@@ -300,8 +376,10 @@ real_resolve(void)
 	real.free_sized = next.free_sized;
 	real.free_aligned_sized = next.free_aligned_sized;
 	real.dlclose = next.dlclose;
-	real.prctl = next.prctl;
-	real.syscall = next.syscall;
+	if (next.prctl)
+		real.prctl = next.prctl;
+	if (next.syscall)
+		real.syscall = next.syscall;
 	thread_self.quiet--;
 	resolving = false;
 	atomic_store_explicit(&resolved, true, memory_order_release);

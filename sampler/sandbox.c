@@ -117,21 +117,9 @@ syscall_closing(SYSCALL_PARAMETERS)
 	return r;
 }
 
-static __attribute__((noinline, cold)) bool
-resolved(void)
-{
-	real_resolve();
-	if (real.prctl && real.syscall)
-		return true;
-	errno = ENOSYS;
-	return false;
-}
-
 int
 sandbox_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
-	if (unlikely(!real.prctl) && !resolved())
-		return -1;
 	if (unlikely(concerns_us(option)))
 		return prctl_closing(option, a, b, c, d);
 	return real.prctl(option, a, b, c, d);
@@ -143,8 +131,6 @@ sandbox_syscall(SYSCALL_PARAMETERS)
 	bool closing = (number == SYS_seccomp && (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)) ||
 		       (number == SYS_prctl && concerns_us((int)a));
 
-	if (unlikely(!real.syscall) && !resolved())
-		return -1;
 	if (unlikely(closing))
 		return syscall_closing(SYSCALL_ARGUMENTS);
 	return real.syscall(SYSCALL_ARGUMENTS);
