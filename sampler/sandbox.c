@@ -2,8 +2,9 @@
  *
  * A seccomp filter may kill the process for any system call that it does not list, and the sampler makes some when its tables
  * grow. So the moment before the host installs one, the tables grow ahead, and from then on nothing of ours enters the kernel:
- * what finds no room is dropped and counted. Strict mode, and prctl by itself, also forbid to read the machine's counter. Filters are installed through prctl or, by libseccomp for instance, through
- * syscall. A program that does it by an instruction of its own is not noticed, nor is a filter that was there before exec.
+ * what finds no room is dropped and counted. Strict mode, and prctl by itself, also forbid to read the machine's counter.
+ * Filters are installed through prctl or, by libseccomp for instance, through syscall. A program that does it by an instruction
+ * of its own is not noticed, nor is a filter that was there before exec.
  *
  * No header: these stand in for the C library's functions, whose prototypes are variadic. Theirs and ours take their
  * arguments in the same places; a fixed list lets all other calls go on by a jump, so that they find the stack as it was. What
