@@ -34,6 +34,9 @@ tables_read(const ElfW(Dyn) * entry, ElfW(Addr) bias, struct dynamic *ret)
 		case DT_HASH:
 			d.hash = pointer(bias, entry->d_un.d_ptr);
 			break;
+		case DT_VERSYM:
+			d.versions = pointer(bias, entry->d_un.d_ptr);
+			break;
 		case DT_JMPREL:
 			d.plt = pointer(bias, entry->d_un.d_ptr);
 			break;
@@ -88,6 +91,8 @@ dynamic_inside(const struct dl_phdr_info *module, uintptr_t address)
 	return false;
 }
 
+#define VERSION_HIDDEN 0x8000 /* not the default version of its name */
+
 struct question {
 	const char *name;
 	uint32_t hash;
@@ -96,6 +101,8 @@ struct question {
 static bool
 is_definition(const struct dynamic *d, uint32_t symbol, const char *name)
 {
+	if (d->versions && d->versions[symbol] & VERSION_HIDDEN)
+		return false;
 	return d->symbols[symbol].st_shndx != SHN_UNDEF && strcmp(d->strings + d->symbols[symbol].st_name, name) == 0;
 }
 

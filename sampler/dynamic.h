@@ -13,6 +13,7 @@ struct dynamic { /* all of it the module's own memory; NULL or 0 where it has no
 	const char *strings;
 	size_t strings_size;
 	const uint32_t *gnu_hash, *hash;
+	const uint16_t *versions; /* of each symbol */
 	const ElfW(Rela) * plt, *rela;
 	size_t plt_size, rela_size; /* bytes */
 	uintptr_t relro_start, relro_end; /* pages that are read-only after relocation */
@@ -23,8 +24,9 @@ bool dynamic_read(const struct dl_phdr_info *module, struct dynamic *ret);
 
 bool dynamic_inside(const struct dl_phdr_info *module, uintptr_t address);
 
-/* Does any loaded module but this library define the name, or is there one that cannot be asked? Unlike dlsym, this
- * allocates nothing when the answer is no, and leaves no message for the host's next dlerror. Takes no lock: for start-up. */
+/* Does any loaded module but this library define the name (not only in an old version, which dlsym does not find), or is there
+ * one that cannot be asked? Unlike dlsym, this allocates nothing when the answer is no, and leaves no message for the host's
+ * next dlerror. Takes no lock: for start-up. */
 bool dynamic_defined(const char *name);
 
 #endif

@@ -383,7 +383,7 @@ cfas_copy(uint32_t (*to)[HEAPD_CFA_GROUP], const uint32_t *from, uint32_t depth)
 uint32_t
 live_reserve(struct live *l, struct segment *segment, const uint32_t *cfas, uint32_t depth)
 {
-	uint32_t id = free_pop(&l->free_live, live_next, segment, HEAPD_LIVE), group;
+	uint32_t id = free_pop(&l->free_live, live_next, segment, HEAPD_LIVE), group, ready;
 	struct heapd_live *record;
 
 	if (id == HEAPD_NONE) {
@@ -399,8 +399,9 @@ live_reserve(struct live *l, struct segment *segment, const uint32_t *cfas, uint
 		return HEAPD_NONE;
 	}
 	group = record->cfas;
-	if (depth && group <= atomic_load_explicit(&segment->ready[HEAPD_CFAS], memory_order_relaxed) -
-				      (1u << cfas_class(depth)))
+	ready = atomic_load_explicit(&segment->ready[HEAPD_CFAS], memory_order_relaxed);
+	if (depth && group < ready &&
+	    ready - group >= 1u << cfas_class(depth)) /* else somebody else wrote into our file */
 		cfas_copy(&segment->cfas[group], cfas, depth);
 	record->depth = (uint16_t)depth;
 	return id;

@@ -3,22 +3,44 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define FREEZE_YIELDS 1000 /* some milliseconds: one who died in there, or in a parent of a fork, is not waited for */
+
 static _Atomic bool frozen;
+static _Atomic uint32_t inside;
+
+bool
+pages_begin(void)
+{
+	atomic_fetch_add_explicit(&inside, 1, memory_order_seq_cst);
+	if (!atomic_load_explicit(&frozen, memory_order_seq_cst))
+		return true;
+	pages_end();
+	return false;
+}
+
+void
+pages_end(void)
+{
+	atomic_fetch_sub_explicit(&inside, 1, memory_order_release);
+}
 
 void
 pages_freeze(void)
 {
-	atomic_store_explicit(&frozen, true, memory_order_relaxed);
+	atomic_store_explicit(&frozen, true, memory_order_seq_cst);
+	for (int i = 0; i < FREEZE_YIELDS && atomic_load_explicit(&inside, memory_order_seq_cst) != 0; i++)
+		syscall(SYS_sched_yield);
 }
 
 void
 pages_thaw(void)
 {
-	atomic_store_explicit(&frozen, false, memory_order_relaxed);
+	atomic_store_explicit(&frozen, false, memory_order_seq_cst);
 }
 
 bool
@@ -34,17 +56,17 @@ pages_private(size_t size)
 	void *p = NULL;
 	long r;
 
-	if (pages_frozen())
+	if (!pages_begin())
 		return NULL;
 	r = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
-
 	if (r != -1) {
 		p = (void *)r;
 		if (syscall(SYS_madvise, p, size, MADV_WIPEONFORK) != 0) {
-			pages_release(p, size);
+			syscall(SYS_munmap, p, size);
 			p = NULL;
 		}
 	}
+	pages_end();
 	errno = saved;
 	return p;
 }
@@ -54,8 +76,9 @@ pages_release(void *p, size_t size)
 {
 	int saved = errno;
 
-	if (pages_frozen())
+	if (!pages_begin())
 		return; /* rather lose them */
 	syscall(SYS_munmap, p, size);
+	pages_end();
 	errno = saved;
 }

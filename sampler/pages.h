@@ -16,8 +16,13 @@ void *pages_private(size_t size);
 /* Give back what nobody else has seen. */
 void pages_release(void *p, size_t size);
 
-/* From here on no system call may be made for memory: the host is about to lock itself in. pages_private() fails then, and so does
- * the growth of a segment. pages_thaw() takes it back, if the host's attempt failed. */
+/* Whoever makes system calls for memory, or others that a sandbox may punish, brackets them: false means that none may be made
+ * any more. */
+bool pages_begin(void);
+void pages_end(void);
+
+/* From here on none may be made: the host is about to lock itself in. Waits a moment for threads that are between begin and
+ * end. pages_thaw() takes it back, if the host's attempt failed. */
 void pages_freeze(void);
 void pages_thaw(void);
 bool pages_frozen(void);

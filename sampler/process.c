@@ -40,7 +40,7 @@ process_start(struct process *p)
 	const struct options *o = options_get();
 	int r;
 
-	if (!o->enabled || pages_frozen() || atomic_load_explicit(&refused, memory_order_relaxed))
+	if (!o->enabled || atomic_load_explicit(&refused, memory_order_relaxed))
 		return PROCESS_INERT;
 	thread_start();
 	p->image = atomic_fetch_add_explicit(&images, 1, memory_order_relaxed) + 1;
@@ -65,7 +65,11 @@ process_get(void)
 	if (!p || !atomic_compare_exchange_strong_explicit(&p->state, &state, PROCESS_STARTING, memory_order_acquire,
 							   memory_order_acquire))
 		return p && state == PROCESS_READY ? p : NULL;
-	state = (uint32_t)process_start(p);
+	state = PROCESS_INERT;
+	if (pages_begin()) {
+		state = (uint32_t)process_start(p);
+		pages_end();
+	}
 	atomic_store_explicit(&p->state, state, memory_order_release);
 	return state == PROCESS_READY ? p : NULL;
 }

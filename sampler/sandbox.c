@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "pages.h"
 #include "process.h"
@@ -43,33 +44,58 @@ walk_once(struct process *p)
 	scratch_give(&p->scratch, slot);
 }
 
-/* Make room while that is allowed. false: it was done before. */
+static _Atomic bool closed; /* a filter is in force */
+static _Atomic uint32_t attempts; /* calls under way that may install one */
+
+/* A vfork child that locks itself in before it execs borrows our memory, and is none of our business. */
+static bool
+is_somebody_else(const struct process *p)
+{
+	return p && p->segment.header->pid != (uint32_t)getpid();
+}
+
+/* Make room while that is allowed. false: not our business. */
 static bool
 close_ahead(void)
 {
 	int saved = errno;
-	struct process *p;
+	struct process *p = process_peek();
 
-	if (pages_frozen())
+	if (!pages_frozen() && is_somebody_else(p))
 		return false;
-	p = process_get();
-	if (p) {
-		segment_reserve(&p->segment);
-		live_prepare(&p->live);
-		walk_once(p);
+	atomic_fetch_add_explicit(&attempts, 1, memory_order_seq_cst);
+	if (!pages_frozen()) {
+		/* Without a sample so far there is no segment, and will be none. */
+		if (p) {
+			segment_reserve(&p->segment);
+			live_prepare(&p->live);
+			walk_once(p);
+		}
+		pages_freeze();
 	}
-	pages_freeze();
 	errno = saved;
 	return true;
 }
 
-static bool
-concerns_us(int option)
+/* After the attempt. Opens again if none of those under way at once has succeeded, nor one before. */
+static void
+close_or_open(bool success)
 {
-	return option == PR_SET_SECCOMP || option == PR_SET_TSC;
+	if (success)
+		atomic_store_explicit(&closed, true, memory_order_seq_cst);
+	if (atomic_fetch_sub_explicit(&attempts, 1, memory_order_seq_cst) == 1 &&
+	    !atomic_load_explicit(&closed, memory_order_seq_cst))
+		pages_thaw();
 }
 
-/* Before a call that concerns us, and after it. What was done for a call that failed is taken back. */
+/* Asking what the kernel can, as libseccomp does with no filter at all, closes nothing. */
+static bool
+concerns_us(int option, unsigned long mode, unsigned long filter)
+{
+	return (option == PR_SET_SECCOMP && (mode == SECCOMP_MODE_STRICT || filter != 0)) || option == PR_SET_TSC;
+}
+
+/* What was done before a call that concerns us, to be taken back if it fails. */
 struct closing {
 	bool pages, ticks;
 };
@@ -88,8 +114,8 @@ before(int option, unsigned long mode)
 static void
 after(const struct closing *done, int option, unsigned long mode, long result)
 {
-	if (result < 0 && done->pages)
-		pages_thaw();
+	if (done->pages)
+		close_or_open(result >= 0);
 	if ((result < 0 && done->ticks) || (result == 0 && option == PR_SET_TSC && mode == PR_TSC_ENABLE))
 		atomic_store_explicit(&ticks_forbidden, false, memory_order_relaxed);
 }
@@ -121,7 +147,7 @@ syscall_closing(SYSCALL_PARAMETERS)
 int
 sandbox_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
 {
-	if (unlikely(concerns_us(option)))
+	if (unlikely(concerns_us(option, a, b)))
 		return prctl_closing(option, a, b, c, d);
 	return real.prctl(option, a, b, c, d);
 }
@@ -129,8 +155,9 @@ sandbox_prctl(int option, unsigned long a, unsigned long b, unsigned long c, uns
 long
 sandbox_syscall(SYSCALL_PARAMETERS)
 {
-	bool closing = (number == SYS_seccomp && (a == SECCOMP_SET_MODE_STRICT || a == SECCOMP_SET_MODE_FILTER)) ||
-		       (number == SYS_prctl && concerns_us((int)a));
+	bool closing =
+		(number == SYS_seccomp && (a == SECCOMP_SET_MODE_STRICT || (a == SECCOMP_SET_MODE_FILTER && c))) ||
+		(number == SYS_prctl && concerns_us((int)a, (unsigned long)b, (unsigned long)c));
 
 	if (unlikely(closing))
 		return syscall_closing(SYSCALL_ARGUMENTS);

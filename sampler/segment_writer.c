@@ -81,7 +81,11 @@ grow(struct segment *s, enum heapd_section_id section, uint32_t records)
 
 	if (to > end)
 		to = end;
-	done = to <= from || (!pages_frozen() && make_real(s, h->offset + from, h->offset + to));
+	done = to <= from;
+	if (!done && pages_begin()) {
+		done = make_real(s, h->offset + from, h->offset + to);
+		pages_end();
+	}
 	errno = saved;
 	if (!done)
 		return false;
@@ -118,10 +122,12 @@ segment_reserve(struct segment *s)
 	};
 
 	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
-		uint32_t ready = atomic_load_explicit(&s->ready[i], memory_order_relaxed);
-		uint32_t left = s->header->sections[i].capacity - ready;
+		const struct heapd_section *h = &s->header->sections[i];
+		uint32_t used = atomic_load_explicit(&h->used, memory_order_relaxed);
+		uint32_t wanted = used + more[i] < h->capacity ? used + more[i] : h->capacity;
 
-		(void)grow(s, i, ready + (more[i] < left ? more[i] : left));
+		if (wanted > atomic_load_explicit(&s->ready[i], memory_order_relaxed))
+			(void)grow(s, i, wanted);
 	}
 }
 

@@ -27,7 +27,7 @@ struct segment { /* plain pointers into one shared mapping; fixed once created *
 /* Claim n consecutive records of a section. Returns the index of the first, or HEAPD_NONE if there is no room. */
 uint32_t segment_claim(struct segment *s, enum heapd_section_id section, uint32_t n);
 
-/* Back some thousand records more of each section, 3 MiB in all: later nothing can be. */
+/* Back some thousand records more than are used of each section, 3 MiB in all: later nothing can be. */
 void segment_reserve(struct segment *s);
 
 static inline void

@@ -71,7 +71,7 @@ same_stack(const struct segment *segment, uint32_t site, const struct stack *sta
 	const struct heapd_site *s = &segment->sites[site];
 
 	return s->depth == stack->depth && s->flags == stack->flags &&
-	       s->stack <= atomic_load_explicit(&segment->ready[HEAPD_STACKS], memory_order_relaxed) - stack->depth &&
+	       (uint64_t)s->stack + stack->depth <= segment->ready[HEAPD_STACKS] &&
 	       words_equal(&segment->stacks[s->stack], stack->frames, stack->depth);
 }
 

@@ -30,15 +30,20 @@ def children_forked_from_among_busy_threads_live_and_do_not_count_in_their_paren
 
 
 @test
-def a_program_that_locks_itself_in_is_not_killed_for_what_the_sampler_does(place):
-	program = place.compile("sandboxed.c")
-	for how in (["prctl"], ["syscall"], ["strict"], ["counter"], ["prctl", "unsampled"]):
-		r = place.run([program] + how, env=place.preload(1)).good()
-		check_eq("inside\n", r.text, f"what {how} printed")
-	check_eq(5, len(place.segments()), "segments")
-	for segment in place.segments():
-		kept = place.fetch(segment).cumulative("inuse_objects").get("keep_inside", 0)
-		check(10000 <= kept <= 200000, "blocks kept inside are sampled while there is room", kept)
+def the_heap_at_main_is_what_it_is_without_the_sampler(place):
+	program = place.compile("heap_at_main.c")
+	plain = place.run([program]).good().text
+	check_match(r"^\d+ bytes in use, \d+ free, first block at \.\.\.[0-9a-f]+$", plain.strip(), "what it prints")
+	check_eq(plain, place.run([program], env=place.preload()).good().text, "the same, sampled")
+
+
+@test
+def a_block_whose_realloc_failed_is_still_in_use(place):
+	out = place.path("p.pb.gz")
+	place.heapd("run", "--quiet", "--period", "1", "--output", out, "--", place.compile("failed_realloc.c")).good()
+	with open(out, "rb") as f:
+		p = pprofile.decode(f.read())
+	check_eq((10, 1000000), (p.cumulative("inuse_objects").get("keep"), p.cumulative("inuse_space").get("keep")), "what is in use")
 
 
 if __name__ == "__main__":
