@@ -18,15 +18,16 @@
 
 typedef uintptr_t word; /* any integer or pointer argument */
 
-/* Shapes: SIZE (size), SIZE_2 (size, x), SIZE_3 (size, x, y), X_SIZE (x, size), COUNT (count, size), COUNT_2 (count, size,
- * x), MEMALIGN (ret, alignment, size), RESIZE (block, size), RESIZE_2 (block, size, x), RECOUNT (block, count, size),
- * FREE (block), FREE_2 (block, x), FREE_3 (block, x, y). */
+/* Shapes name the arguments in their order: SIZE or COUNT and size, of a block that is resized (RESIZE, RECOUNT: it comes first)
+ * or not; X: something before it, such as a heap; _2, _3: that many in all or, with COUNT and RECOUNT, so many less one, the rest
+ * of no interest. OR_FREE: a block that cannot be resized is freed. TEXT: a string that is copied; PATH: the same, unless the second argument
+ * says where to. MEMALIGN (ret, alignment, size). FREE: the block comes first. */
 /* clang-format off */
 #define JEMALLOC(SHAPE) \
 	SHAPE(SIZE_2, mallocx) SHAPE(RESIZE_2, rallocx) SHAPE(FREE_2, dallocx) SHAPE(FREE_3, sdallocx)
 
 #define TCMALLOC(SHAPE) \
-	SHAPE(SIZE, tc_malloc) SHAPE(COUNT, tc_calloc) SHAPE(RESIZE, tc_realloc) SHAPE(X_SIZE, tc_memalign) \
+	SHAPE(SIZE, tc_malloc) SHAPE(SIZE, tc_malloc_skip_new_handler) SHAPE(COUNT, tc_calloc) SHAPE(RESIZE, tc_realloc) SHAPE(X_SIZE, tc_memalign) \
 	SHAPE(MEMALIGN, tc_posix_memalign) SHAPE(SIZE, tc_valloc) SHAPE(SIZE, tc_pvalloc) \
 	SHAPE(SIZE, tc_new) SHAPE(SIZE_2, tc_new_nothrow) SHAPE(SIZE, tc_newarray) \
 	SHAPE(SIZE_2, tc_newarray_nothrow) SHAPE(SIZE_2, tc_new_aligned) \
@@ -52,7 +53,24 @@ typedef uintptr_t word; /* any integer or pointer argument */
 	SHAPE(RECOUNT, mi_reallocn) SHAPE(RECOUNT, mi_reallocarray) SHAPE(RESIZE, mi_new_realloc) \
 	SHAPE(RECOUNT, mi_new_reallocn) SHAPE(RESIZE, mi_rezalloc) SHAPE(RECOUNT, mi_recalloc) \
 	SHAPE(RESIZE_2, mi_realloc_aligned) SHAPE(FREE, mi_free) SHAPE(FREE, mi_cfree) \
-	SHAPE(FREE_2, mi_free_size) SHAPE(FREE_2, mi_free_aligned) SHAPE(FREE_3, mi_free_size_aligned)
+	SHAPE(FREE_2, mi_free_size) SHAPE(FREE_2, mi_free_aligned) SHAPE(FREE_3, mi_free_size_aligned) \
+	SHAPE(COUNT_3, mi_calloc_aligned_at) SHAPE(RESIZE, mi_expand) SHAPE(RESIZE, mi__expand) \
+	SHAPE(RESIZE_OR_FREE, mi_reallocf) SHAPE(RESIZE_3, mi_realloc_aligned_at) \
+	SHAPE(RESIZE_2, mi_rezalloc_aligned) SHAPE(RESIZE_3, mi_rezalloc_aligned_at) \
+	SHAPE(RECOUNT_2, mi_recalloc_aligned) SHAPE(RECOUNT_3, mi_recalloc_aligned_at) \
+	SHAPE(RECOUNT_2, mi_aligned_recalloc) SHAPE(RECOUNT_3, mi_aligned_offset_recalloc) \
+	SHAPE(TEXT, mi_strdup) SHAPE(TEXT, mi_mbsdup) SHAPE(TEXT_2, mi_strndup) SHAPE(PATH_2, mi_realpath) \
+	SHAPE(X_SIZE, mi_heap_alloc_new) SHAPE(X_COUNT, mi_heap_alloc_new_n) SHAPE(X_COUNT, mi_heap_calloc) \
+	SHAPE(X_COUNT, mi_heap_mallocn) SHAPE(X_SIZE_2, mi_heap_malloc_aligned) \
+	SHAPE(X_SIZE_3, mi_heap_malloc_aligned_at) SHAPE(X_SIZE_2, mi_heap_zalloc_aligned) \
+	SHAPE(X_SIZE_3, mi_heap_zalloc_aligned_at) SHAPE(X_COUNT_2, mi_heap_calloc_aligned) \
+	SHAPE(X_COUNT_3, mi_heap_calloc_aligned_at) SHAPE(X_RESIZE, mi_heap_realloc) \
+	SHAPE(X_RESIZE_OR_FREE, mi_heap_reallocf) SHAPE(X_RECOUNT, mi_heap_reallocn) \
+	SHAPE(X_RESIZE_2, mi_heap_realloc_aligned) SHAPE(X_RESIZE_3, mi_heap_realloc_aligned_at) \
+	SHAPE(X_RESIZE, mi_heap_rezalloc) SHAPE(X_RECOUNT, mi_heap_recalloc) \
+	SHAPE(X_RESIZE_2, mi_heap_rezalloc_aligned) SHAPE(X_RESIZE_3, mi_heap_rezalloc_aligned_at) \
+	SHAPE(X_RECOUNT_2, mi_heap_recalloc_aligned) SHAPE(X_RECOUNT_3, mi_heap_recalloc_aligned_at) \
+	SHAPE(X_TEXT, mi_heap_strdup) SHAPE(X_TEXT_2, mi_heap_strndup) SHAPE(X_PATH_2, mi_heap_realpath)
 
 /* operator new and delete by their mangled names (Itanium C++ ABI, size_t is m). */
 #define CXX(SHAPE) \
@@ -80,12 +98,12 @@ sampled(void *block, size_t size, uint64_t period, const struct unwind_start *st
 	return block;
 }
 
-/* After a resize: the old block is gone unless it failed. */
+/* After a resize: the old block is gone unless it failed (and not even then, if `or_free`). */
 static void *
 resized(void *old, bool leaving, const struct live_block *sample, void *block, size_t size, uint64_t period,
-	const struct unwind_start *start)
+	const struct unwind_start *start, bool or_free)
 {
-	if (leaving && (block || size == 0))
+	if (leaving && (block || size == 0 || or_free))
 		sample_gone(sample);
 	else if (leaving)
 		sample_back(sample, old);
@@ -118,16 +136,16 @@ left(void *block)
 		return real_##name ARGUMENTS;                                \
 	}
 
-#define RESIZES(name, PARAMETERS, ARGUMENTS, SIZE)                                                    \
-	static void *(*real_##name)PARAMETERS;                                                        \
-	static __attribute__((noinline)) void *hook_##name PARAMETERS                                 \
-	{                                                                                             \
-		struct unwind_start start = SAMPLE_START();                                           \
-		uint64_t period = sample_count(SIZE) ? sample_due(SIZE) : 0;                          \
-		struct live_block sample;                                                             \
-		bool leaving = filter_hit(block) && sample_leaving(block, &sample);                   \
-                                                                                                      \
-		return resized(block, leaving, &sample, real_##name ARGUMENTS, SIZE, period, &start); \
+#define RESIZES(name, PARAMETERS, ARGUMENTS, SIZE, OR_FREE)                                                    \
+	static void *(*real_##name)PARAMETERS;                                                                 \
+	static __attribute__((noinline)) void *hook_##name PARAMETERS                                          \
+	{                                                                                                      \
+		struct unwind_start start = SAMPLE_START();                                                    \
+		uint64_t period = sample_count(SIZE) ? sample_due(SIZE) : 0;                                   \
+		struct live_block sample;                                                                      \
+		bool leaving = filter_hit(block) && sample_leaving(block, &sample);                            \
+                                                                                                               \
+		return resized(block, leaving, &sample, real_##name ARGUMENTS, SIZE, period, &start, OR_FREE); \
 	}
 
 #define RELEASES(name, PARAMETERS, ARGUMENTS)    \
@@ -148,16 +166,73 @@ product(size_t count, size_t size)
 	return __builtin_mul_overflow(count, size, &bytes) ? SIZE_MAX : bytes;
 }
 
+/* A copy of a string: how long it is, it says itself. NOT_OURS: the caller brought the room for it. */
+#define COPIES(name, PARAMETERS, ARGUMENTS, NOT_OURS)                     \
+	static char *(*real_##name)PARAMETERS;                            \
+	static __attribute__((noinline)) char *hook_##name PARAMETERS     \
+	{                                                                 \
+		struct unwind_start start = SAMPLE_START();               \
+		char *copy = real_##name ARGUMENTS;                       \
+		size_t size = copy && !(NOT_OURS) ? strlen(copy) + 1 : 0; \
+                                                                          \
+		if (size && sample_count(size))                           \
+			sampled(copy, size, sample_due(size), &start);    \
+		return copy;                                              \
+	}
+
 #define SIZE(name) ALLOCATES(name, (size_t size), (size), size)
 #define SIZE_2(name) ALLOCATES(name, (size_t size, word x), (size, x), size)
 #define SIZE_3(name) ALLOCATES(name, (size_t size, word x, word y), (size, x, y), size)
 #define X_SIZE(name) ALLOCATES(name, (word x, size_t size), (x, size), size)
+#define X_SIZE_2(name) ALLOCATES(name, (word x, size_t size, word y), (x, size, y), size)
+#define X_SIZE_3(name) ALLOCATES(name, (word x, size_t size, word y, word z), (x, size, y, z), size)
+
 #define COUNT(name) ALLOCATES(name, (size_t count, size_t size), (count, size), product(count, size))
 #define COUNT_2(name) ALLOCATES(name, (size_t count, size_t size, word x), (count, size, x), product(count, size))
-#define RESIZE(name) RESIZES(name, (void *block, size_t size), (block, size), size)
-#define RESIZE_2(name) RESIZES(name, (void *block, size_t size, word x), (block, size, x), size)
+#define COUNT_3(name) \
+	ALLOCATES(name, (size_t count, size_t size, word x, word y), (count, size, x, y), product(count, size))
+#define X_COUNT(name) ALLOCATES(name, (word x, size_t count, size_t size), (x, count, size), product(count, size))
+#define X_COUNT_2(name) \
+	ALLOCATES(name, (word x, size_t count, size_t size, word y), (x, count, size, y), product(count, size))
+#define X_COUNT_3(name)                                                                              \
+	ALLOCATES(name, (word x, size_t count, size_t size, word y, word z), (x, count, size, y, z), \
+		  product(count, size))
+
+#define RESIZE(name) RESIZES(name, (void *block, size_t size), (block, size), size, false)
+#define RESIZE_OR_FREE(name) RESIZES(name, (void *block, size_t size), (block, size), size, true)
+#define RESIZE_2(name) RESIZES(name, (void *block, size_t size, word x), (block, size, x), size, false)
+#define RESIZE_3(name) RESIZES(name, (void *block, size_t size, word x, word y), (block, size, x, y), size, false)
+#define X_RESIZE(name) RESIZES(name, (word x, void *block, size_t size), (x, block, size), size, false)
+#define X_RESIZE_OR_FREE(name) RESIZES(name, (word x, void *block, size_t size), (x, block, size), size, true)
+#define X_RESIZE_2(name) RESIZES(name, (word x, void *block, size_t size, word y), (x, block, size, y), size, false)
+#define X_RESIZE_3(name) \
+	RESIZES(name, (word x, void *block, size_t size, word y, word z), (x, block, size, y, z), size, false)
+
 #define RECOUNT(name) \
-	RESIZES(name, (void *block, size_t count, size_t size), (block, count, size), product(count, size))
+	RESIZES(name, (void *block, size_t count, size_t size), (block, count, size), product(count, size), false)
+#define RECOUNT_2(name)                                                                                                \
+	RESIZES(name, (void *block, size_t count, size_t size, word x), (block, count, size, x), product(count, size), \
+		false)
+#define RECOUNT_3(name)                                                                                     \
+	RESIZES(name, (void *block, size_t count, size_t size, word x, word y), (block, count, size, x, y), \
+		product(count, size), false)
+#define X_RECOUNT(name)                                                                                                \
+	RESIZES(name, (word x, void *block, size_t count, size_t size), (x, block, count, size), product(count, size), \
+		false)
+#define X_RECOUNT_2(name)                                                                                   \
+	RESIZES(name, (word x, void *block, size_t count, size_t size, word y), (x, block, count, size, y), \
+		product(count, size), false)
+#define X_RECOUNT_3(name)                                                                                              \
+	RESIZES(name, (word x, void *block, size_t count, size_t size, word y, word z), (x, block, count, size, y, z), \
+		product(count, size), false)
+
+#define TEXT(name) COPIES(name, (word x), (x), false)
+#define TEXT_2(name) COPIES(name, (word x, word y), (x, y), false)
+#define X_TEXT(name) COPIES(name, (word x, word y), (x, y), false)
+#define X_TEXT_2(name) COPIES(name, (word x, word y, word z), (x, y, z), false)
+#define PATH_2(name) COPIES(name, (word path, word to), (path, to), to != 0)
+#define X_PATH_2(name) COPIES(name, (word x, word path, word to), (x, path, to), to != 0)
+
 #define FREE(name) RELEASES(name, (void *block), (block))
 #define FREE_2(name) RELEASES(name, (void *block, word x), (block, x))
 #define FREE_3(name) RELEASES(name, (void *block, word x, word y), (block, x, y))
@@ -191,15 +266,53 @@ hook_xallocx(void *block, size_t size, size_t extra, int flags)
 	size_t got = real_xallocx(block, size, extra, flags);
 	void *now = got >= size ? block : NULL;
 
-	resized(block, leaving, &sample, now, size ? size : 1, period, &start);
+	resized(block, leaving, &sample, now, size ? size : 1, period, &start, false);
 	return got;
+}
+
+/* -- modules that come later -- */
+
+/* Whoever loads a module asks the loader for its functions next. Each hook goes on by a jump, so that the loader still sees who
+ * called: it searches that one's RUNPATH, and RTLD_NEXT means what comes after that one. */
+static void *(*real_dlopen)(const char *file, int mode);
+static void *(*real_dlmopen)(word space, const char *file, int mode);
+static void *(*real_dlsym)(void *handle, const char *name);
+static void *(*real_dlvsym)(void *handle, const char *name, const char *version);
+
+static void *
+hook_dlopen(const char *file, int mode)
+{
+	patch_again();
+	return real_dlopen(file, mode);
+}
+
+static void *
+hook_dlmopen(word space, const char *file, int mode)
+{
+	patch_again();
+	return real_dlmopen(space, file, mode);
+}
+
+static void *
+hook_dlsym(void *handle, const char *name)
+{
+	patch_again();
+	return real_dlsym(handle, name);
+}
+
+static void *
+hook_dlvsym(void *handle, const char *name, const char *version)
+{
+	patch_again();
+	return real_dlvsym(handle, name, version);
 }
 
 /* -- which of them there are -- */
 
 #define PATCH(shape, name) { #name, (void *)(uintptr_t)hook_##name, (void **)&real_##name },
 
-static const struct patch patches[] = { ALL(PATCH) PATCH(, xallocx) };
+static const struct patch patches[] = { ALL(PATCH) PATCH(, xallocx) PATCH(, dlopen) PATCH(, dlmopen) PATCH(, dlsym)
+						PATCH(, dlvsym) };
 
 /* What the allocator itself defines under this name, or NULL. */
 static void *
@@ -233,6 +346,10 @@ extensions_start(void)
 		*patches[i].real = real_function;
 		found++;
 	}
-	if (found)
-		patch_modules(patches, sizeof(patches) / sizeof(patches[0]), (void *)(uintptr_t)real.malloc);
+	if (!found)
+		return;
+	for (size_t i = 0; i < sizeof(patches) / sizeof(patches[0]); i++)
+		if (strncmp(patches[i].name, "dl", 2) == 0)
+			*patches[i].real = dlsym(RTLD_DEFAULT, patches[i].name);
+	patch_start(patches, sizeof(patches) / sizeof(patches[0]), (void *)(uintptr_t)real.malloc);
 }

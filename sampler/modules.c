@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "find_object.h"
 #include "pages.h"
 
 #define KNOWN_BITS 10 /* words: two pages */
@@ -33,18 +34,6 @@
 #define INDEX_BITS 12
 #define PATH_LONGEST 4095
 #define HEADERS_MAX 64
-
-#if !defined(DLFO_STRUCT_HAS_EH_DBASE)
-struct dl_find_object { /* as in <dlfcn.h> of glibc 2.35, to run there when built elsewhere */
-	unsigned long long dlfo_flags;
-	void *dlfo_map_start, *dlfo_map_end;
-	struct link_map *dlfo_link_map;
-	void *dlfo_eh_frame;
-	unsigned long long reserved[7];
-};
-int _dl_find_object(void *address, struct dl_find_object *ret);
-#endif
-extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 
 /* -- the ELF file in memory -- */
 

@@ -14,9 +14,13 @@ struct patch {
 	void **real; /* where it leads without us; NULL in *real: leave the symbol alone */
 };
 
-/* Write the hooks into the global offset tables of all modules but our own and the one that holds `allocator`, whose
- * calls to itself are not the program's. Protection of the pages is as before afterwards.
- * Not from a hook: takes the loader's lock. Returns how many slots were changed. */
-size_t patch_modules(const struct patch *patches, size_t n, const void *allocator);
+/* Write the hooks into the global offset tables of all loaded modules but our own and the one that holds `allocator`, whose
+ * calls to itself are not the program's. Protection of the pages is as before afterwards. `patches` is kept.
+ * From the constructor: takes the loader's lock. */
+void patch_start(const struct patch *patches, size_t n, const void *allocator);
+
+/* The same for modules that came later, once they are ready. Where the host itself is about to call the loader: takes the
+ * loader's lock. Costs some 50 ns if none came. Keeps errno. */
+void patch_again(void);
 
 #endif

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 from allocators import LIBRARIES, library
 from e2e import *
@@ -49,6 +50,33 @@ def operator_new_counts_once_on_every_allocator(place):
 
 
 @test
+def a_plugin_loaded_later_is_seen_and_found_where_its_loader_looks(place):
+	cxx = dict(compiler="g++", flags=("-g", "-O2", "-fPIC"))
+	os.mkdir(place.path("plugins"))
+	place.compile("late.cc", "plugins/liblate.so", compiler="g++", flags=("-g", "-O2", "-fPIC", "-shared"))
+	loader = place.compile("late_loader.c", "liblate_loader.so", flags=("-g", "-O2", "-fPIC", "-shared", "-Wl,--enable-new-dtags,-rpath,$ORIGIN/plugins"))
+	for name, flags in {"glibc": "-lc", **LIBRARIES}.items():
+		program = place.compile("late_host.cc", f"late-{name}", libs=(loader, f"-Wl,-rpath,{place.tmp}", "-Wl,--no-as-needed", flags), **cxx)
+		p = same_and_profiled(place, program)
+		objects, space, ever = p.cumulative("inuse_objects"), p.cumulative("inuse_space"), p.cumulative("alloc_objects")
+		check_eq((1000, 2000000, 0, 1000), (objects.get("plugin_keep"), space.get("plugin_keep"), objects.get("host_make", 0), ever.get("host_make")),
+			f"plugin's blocks, and its host's, with {name}")
+
+
+@test
+def plugins_that_come_and_go_in_many_threads_are_patched_without_harm(place):
+	first = place.compile("late.cc", "late0.so", compiler="g++", flags=("-g", "-O2", "-fPIC", "-shared", "-Wl,-z,now,-z,relro"))
+	plugins = [first]
+	for i in range(1, 12):
+		plugins.append(place.path(f"late{i}.so"))
+		shutil.copy(first, plugins[-1])
+	for name, flags in LIBRARIES.items():
+		program = place.compile("late_storm.c", f"storm-{name}", libs=("-Wl,--no-as-needed", flags, "-lpthread"))
+		r = place.run([program] + plugins, env=place.preload(4096)).good()
+		check_eq(("done\n", ""), (r.text, r.errors), f"what it printed with {name}")
+
+
+@test
 def what_another_tool_has_hooked_stays_hooked(place):
 	program = place.compile("direct_jemalloc.c", libs=("-ljemalloc",))
 	other = place.compile("other_hook.c", "other_hook.so", flags=("-O1", "-D_GNU_SOURCE", "-fPIC", "-shared", "-I", os.path.join(ROOT, "sampler")))
@@ -76,6 +104,12 @@ def mimallocs_own_entry_points_are_seen(place):
 	p = same_and_profiled(place, place.compile("direct_mimalloc.c", libs=("-lmimalloc",)))
 	check_sites(p, KEPT, "by mi_malloc")
 	check_given_back(p, 2000, 1500 * 1000, "by mi_free")
+	p = same_and_profiled(place, place.compile("heap_mimalloc.c", libs=("-lmimalloc",)))
+	objects, space = p.cumulative("inuse_objects"), p.cumulative("inuse_space")
+	want = {"keep_heap_calloc": (1000, 1000000), "keep_heap_realloc": (1000, 3000000), "keep_aligned_at": (1000, 600000), "keep_text": (2000, 600000),
+		"keep_expanded": (1000, 90000)}
+	check_eq(want, {n: (objects.get(n), space.get(n)) for n in want}, "what is in use by mi_heap_calloc and others")
+	check_given_back(p, 2000, 1500 * 1000, "by mi_reallocf and mi_free")
 
 
 @test

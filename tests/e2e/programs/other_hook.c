@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "dynamic.c"
+#include "pages.c"
 #include "patch.c"
 
 static void *(*real)(size_t size, int flags);
@@ -22,7 +23,7 @@ take(void)
 
 	*(void **)&real = dlsym(RTLD_DEFAULT, "mallocx");
 	if (real)
-		patch_modules(patches, 1, (void *)(uintptr_t)real);
+		patch_start(patches, 1, (void *)(uintptr_t)real);
 }
 
 __attribute__((destructor)) static void
