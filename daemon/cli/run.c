@@ -13,6 +13,7 @@
 #include "listen.h"
 #include "log.h"
 #include "moment.h"
+#include "number.h"
 #include "preload.h"
 #include "program.h"
 #include "rundir.h"
@@ -66,7 +67,7 @@ static const struct option run_table[] = {
 };
 
 struct run {
-	const struct run_options *options;
+	struct run_options *options;
 	const char *command;
 	struct program program;
 	struct rundir dir;
@@ -97,8 +98,22 @@ output_check(const char *path)
 	return 0;
 }
 
+/* Where --period is not given, the environment's, which the sampler would otherwise pass over in silence if it is no size. */
 static int
-options_check(const struct run_options *options)
+period_check(struct run_options *options)
+{
+	const char *wanted = getenv("HEAPD_PERIOD");
+
+	if (options->period || !wanted)
+		return 0;
+	if (size_parse(wanted, &options->period) == 0 && options->period >= 1 && options->period <= HEAPD_PERIOD_MAX)
+		return 0;
+	log_line("HEAPD_PERIOD=%s in the environment: the period must be " SIZE_FORM ", at least 1", wanted);
+	return EXIT_USAGE;
+}
+
+static int
+options_check(struct run_options *options)
 {
 	if (options->name && strlen(options->name) > sizeof(((struct heapd_header *)0)->name) - 1) {
 		log_line("--name %s: at most %zu bytes", options->name, sizeof(((struct heapd_header *)0)->name) - 1);
@@ -108,6 +123,8 @@ options_check(const struct run_options *options)
 		log_line("--output -: standard output belongs to the program; name a file");
 		return EXIT_USAGE;
 	}
+	if (period_check(options) != 0)
+		return EXIT_USAGE;
 	return output_check(options->output);
 }
 

@@ -290,7 +290,7 @@ moment_error(int error, const struct moment *m)
 	case -EPROTO:
 		return m->why;
 	case -EAGAIN:
-		return "its sampler has not finished starting; try again in a moment";
+		return "its sampler has not finished starting, or died on the way; try again in a moment";
 	case -ENOENT:
 	case -ESTALE:
 		return "its segment file is gone";

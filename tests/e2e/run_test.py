@@ -125,6 +125,8 @@ def sizes_are_read_with_their_units_and_nonsense_is_refused(place):
 	for period in ("0", "x", "-1", "4q", "", "99999999999999999999"):
 		r = place.heapd("run", "--period", period, "--", "true")
 		check(r.code not in (0, 1) and "period" in r.errors, f"--period '{period}' is refused", (r.code, r.errors))
+		r = place.heapd("run", "--no-serve", "--", "true", env={"HEAPD_PERIOD": period})
+		check(r.code not in (0, 1) and "HEAPD_PERIOD" in r.errors, f"HEAPD_PERIOD={period} is refused", (r.code, r.errors))
 
 
 @test
