@@ -35,9 +35,8 @@
  *
  * so alloc - freed cannot fall below zero unless the target races with itself or lies.
  *
- * Estimates. An allocation of s bytes (a request for 0 counts as 1 where s is a rate, as 0 where it is a sum) is sampled
- * with probability p = 1 - exp(-s/period) and stands for w = 1/p allocations of w*s bytes, which are added at once
- * (Horvitz-Thompson). The *_var sums are sum((1-p)/p^2 * x^2) = sum(w(w-1) x^2) with x = 1 or s: an unbiased estimate of
+ * Estimates. An allocation of s bytes is sampled with probability p = 1 - exp(-(s + 1)/period), the 1 so that requests for
+ * nothing are counted, too, and stands for w = 1/p allocations of w*s bytes, which are added at once (Horvitz-Thompson). The *_var sums are sum((1-p)/p^2 * x^2) = sum(w(w-1) x^2) with x = 1 or s: an unbiased estimate of
  * the variance of the total, whose square root is its standard error.
  */
 #ifndef HEAPD_SEGMENT_H

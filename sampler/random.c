@@ -71,8 +71,8 @@ random_weight(uint64_t size, uint64_t period)
 	unsigned halvings = 0;
 	uint64_t x, power, w;
 
-	if (size == 0)
-		size = 1;
+	if (size < UINT64_MAX)
+		size++; /* as sample_count() counts */
 	if (period <= 1 || size / 24 >= period)
 		return UINT64_C(1) << HEAPD_WEIGHT_SHIFT; /* e^-24 < 2^-34 */
 	if (size <= period) {

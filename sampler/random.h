@@ -22,8 +22,8 @@ random_next(uint64_t *state)
  * P(gap < s) = 1 - exp(-s/period) for whole s. Period 1 means every allocation: always 0. */
 uint64_t random_gap(uint64_t *state, uint64_t period);
 
-/* How many allocations of `size` bytes one sampled at `period` stands for: 1/(1 - exp(-size/period)) in units of
- * 2^-HEAPD_WEIGHT_SHIFT. A size of 0 counts as 1. Relative error under 1e-6 up to the rounding of the result. */
+/* How many allocations of `size` bytes one sampled at `period` stands for: 1/(1 - exp(-(size + 1)/period)) in units of
+ * 2^-HEAPD_WEIGHT_SHIFT. Relative error under 1e-5 and two units of the result; sizes up to PTRDIFF_MAX. */
 uint64_t random_weight(uint64_t size, uint64_t period);
 
 #endif

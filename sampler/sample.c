@@ -69,20 +69,21 @@ uint64_t
 sample_due(size_t size)
 {
 	struct thread *t = &thread_self;
-	uint64_t period;
+	const uint64_t counted = (uint64_t)size + 1;
+	uint64_t left = t->countdown + counted,
+		 period; /* as it was before sample_count, less what handlers took since */
 
+	t->countdown = (int64_t)left < 0 ? 0 : left;
 	if (t->quiet || size > PTRDIFF_MAX)
 		return 0; /* the second: no allocator grants it */
-	if (size == 0)
-		size = 1;
 	if (t->period == 0) {
 		/* The thread's first: its countdown was zero and meant nothing. */
 		t->random = thread_seed();
 		t->period = period_now(process_peek());
 		t->countdown = random_gap(&t->random, t->period);
 	}
-	if (t->countdown >= size) {
-		t->countdown -= size;
+	if (t->countdown >= counted) {
+		t->countdown -= counted;
 		return 0;
 	}
 	period = t->period;
@@ -241,6 +242,8 @@ sample_leaving(void *block, struct live_block *ret)
 {
 	struct process *p = process_peek();
 
+	if (unlikely((int64_t)thread_self.countdown < 0)) /* see sample_count() */
+		thread_self.countdown = 0;
 	if (!p || !block || !live_take(&p->live, &p->segment, (uintptr_t)block, ret))
 		return false;
 	ret->image = p->image;

@@ -12,7 +12,7 @@
 #include "unwind.h"
 
 struct thread {
-	uint64_t countdown; /* bytes until the next sample; hot: see sample.h */
+	uint64_t countdown; /* bytes until the next sample, each allocation counting one more; hot: see sample.h */
 	uint64_t period; /* with which countdown was drawn; 0: none was drawn yet */
 	uint64_t random; /* state of random_next */
 	uintptr_t busy; /* where the sample being taken left its mark; 0 if none */

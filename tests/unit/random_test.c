@@ -10,7 +10,7 @@
 static double
 exact_weight(double size, double period)
 {
-	return -1 / expm1(-size / period);
+	return -1 / expm1(-(size + 1) / period);
 }
 
 TEST(a_weight_is_the_inverse_probability_of_being_sampled)
@@ -42,16 +42,16 @@ TEST(period_1_gives_every_allocation_the_weight_1)
 		CHECK_EQ(0, random_gap(&state, 1));
 }
 
-TEST(a_request_for_nothing_weighs_as_much_as_one_for_a_byte)
+TEST(a_request_for_nothing_stands_for_a_period_of_them)
 {
-	CHECK_EQ(random_weight(1, 4096), random_weight(0, 4096));
+	CHECK_NEAR(4096.5, ldexp((double)random_weight(0, 4096), -HEAPD_WEIGHT_SHIFT), 0.001);
 }
 
 TEST(huge_sizes_and_periods_do_not_overflow)
 {
 	CHECK_EQ(1 << HEAPD_WEIGHT_SHIFT, random_weight(UINT64_MAX, HEAPD_PERIOD_MAX));
 	CHECK_EQ(1 << HEAPD_WEIGHT_SHIFT, random_weight(UINT64_MAX, 1));
-	CHECK_NEAR(0x1p40, ldexp((double)random_weight(1, HEAPD_PERIOD_MAX), -HEAPD_WEIGHT_SHIFT), 1);
+	CHECK_NEAR(0x1p40, ldexp((double)random_weight(0, HEAPD_PERIOD_MAX), -HEAPD_WEIGHT_SHIFT), 1);
 }
 
 /* Anderson and Darling's statistic for "these are exponential with mean 1", from sorted values. */
@@ -104,7 +104,7 @@ TEST(an_allocation_is_hit_as_often_as_its_weight_says)
 		double p = 1 / exact_weight((double)size, (double)period);
 
 		for (size_t i = 0; i < draws; i++)
-			hits += random_gap(&state, period) < size;
+			hits += random_gap(&state, period) < size + 1;
 		CHECK_NEAR(p, (double)hits / (double)draws, 4.5 * sqrt(p * (1 - p) / (double)draws));
 	}
 }
