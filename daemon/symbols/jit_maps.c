@@ -77,14 +77,13 @@ const struct perfmap *
 jit_maps_get(struct jit_maps *m, const struct snapshot *snap, struct target_files *target)
 {
 	struct slot *slot = NULL;
+	int r;
 
 	for (size_t i = 0; i < SLOTS && !slot; i++)
 		if (m->slots[i].map && m->slots[i].random == snap->random && m->slots[i].pid == snap->pid &&
 		    m->slots[i].start_time == snap->start_time)
 			slot = &m->slots[i];
 	if (!slot) {
-		if (!target)
-			return NULL;
 		slot = find_oldest(m);
 		perfmap_free(slot->map);
 		*slot = (struct slot){
@@ -94,8 +93,12 @@ jit_maps_get(struct jit_maps *m, const struct snapshot *snap, struct target_file
 			return NULL;
 	}
 	slot->used = ++m->uses;
-	if (target)
-		perfmap_update(slot->map, target); /* on failure it stays as it was */
+	r = target ? perfmap_update(slot->map, target) : perfmap_update_ended(slot->map, snap);
+	if (r < 0 && perfmap_bytes(slot->map) == 0) { /* most processes have none */
+		perfmap_free(slot->map);
+		slot->map = NULL;
+		return NULL;
+	}
 	make_room(m, slot);
 	return slot->map;
 }

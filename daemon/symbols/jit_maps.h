@@ -15,8 +15,8 @@ struct target_files;
 struct jit_maps *jit_maps_new(void); /* NULL without memory */
 void jit_maps_free(struct jit_maps *m);
 
-/* The perf map of the process that the snapshot is of, brought up to date if it lives (target not NULL); of a dead one, what
- * was read while it lived. Borrowed until the next call; NULL if there is none. */
+/* The perf map of the process that the snapshot is of, brought up to date. If it has ended (target NULL): with the file it
+ * left, else what was read while it lived. Borrowed until the next call; NULL if there is none. */
 const struct perfmap *jit_maps_get(struct jit_maps *m, const struct snapshot *snap, struct target_files *target);
 
 #endif

@@ -81,7 +81,7 @@ open_candidate(const struct module_place *p, unsigned n, struct file *f)
 	case CANDIDATE_HOST:
 		if (m->path[0] != '/' || (p->target && m->build_id_length == 0))
 			return -ENOENT;
-		return host_file_open(m->path, &f->fd, &f->status);
+		return host_file_open(m->path, true, &f->fd, &f->status);
 	}
 	for (n -= CANDIDATE_DEBUG; *directory && n > 0; n--)
 		directory++;
@@ -89,7 +89,7 @@ open_candidate(const struct module_place *p, unsigned n, struct file *f)
 		return -ERANGE;
 	if (!build_id_path(*directory, m->build_id, m->build_id_length, path))
 		return -ENOENT;
-	return host_file_open(path, &f->fd, &f->status);
+	return host_file_open(path, true, &f->fd, &f->status);
 }
 
 /* The same file by another name is not read twice. */
@@ -167,7 +167,7 @@ offer_path(struct search *s, enum wire_type type, const char *path)
 	struct file f;
 	int r = 1;
 
-	if (host_file_open(path, &f.fd, &f.status) == 0) {
+	if (host_file_open(path, true, &f.fd, &f.status) == 0) {
 		if (was_tried(s, &f))
 			close(f.fd);
 		else

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ranges.h"
+#include "snapshot.h"
 #include "target_files.h"
 
 #define NAMES_MAX (1u << 21) /* of one file; node leaves some 10^5 */
@@ -152,22 +153,24 @@ is_same(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-int
-perfmap_update(struct perfmap *p, struct target_files *target)
+static void
+name_file(char *ret, size_t size, uint32_t pid)
 {
-	struct perfmap fresh = { 0 };
-	char path[64];
-	int fd = -1, r;
+	snprintf(ret, size, "/tmp/perf-%" PRIu32 ".map", pid);
+}
 
-	snprintf(path, sizeof(path), "/tmp/perf-%" PRIu32 ".map", target_files_inner_pid(target));
-	r = target_files_open(target, path, false, &fd, &fresh.file);
-	if (r < 0)
-		return r;
-	if (p->text && is_same(&fresh.file, &p->file))
+/* Take what an open file of user `uid` says, if it was not read before. Takes fd. */
+static int
+update(struct perfmap *p, int fd, const struct stat *file, uint32_t uid)
+{
+	struct perfmap fresh = { .file = *file };
+	int r = 0;
+
+	if (p->text && is_same(file, &p->file))
 		goto out;
-	if (fresh.file.st_size > PERFMAP_FILE_MAX)
+	if (file->st_size > PERFMAP_FILE_MAX)
 		r = -EFBIG;
-	else if (fresh.file.st_uid != 0 && fresh.file.st_uid != target_files_uid(target))
+	else if (file->st_uid != 0 && file->st_uid != uid)
 		r = -EPERM;
 	if (r == 0)
 		r = read_text(&fresh, fd);
@@ -182,6 +185,39 @@ out:
 	clear(&fresh);
 	close(fd);
 	return r;
+}
+
+int
+perfmap_update(struct perfmap *p, struct target_files *target)
+{
+	struct stat file;
+	char path[64];
+	int fd, r;
+
+	name_file(path, sizeof(path), target_files_inner_pid(target));
+	r = target_files_open(target, path, false, &fd, &file);
+	return r < 0 ? r : update(p, fd, &file, target_files_uid(target));
+}
+
+int
+perfmap_update_ended(struct perfmap *p, const struct snapshot *ended)
+{
+	uint64_t began_s = ended->clock_start.realtime_ns / 1000000000;
+	struct stat file;
+	char path[64];
+	int fd, r;
+
+	if (target_files_pid_is_reused(ended->pid, ended->start_time))
+		return -ESTALE;
+	name_file(path, sizeof(path), ended->pid);
+	r = host_file_open(path, false, &fd, &file);
+	if (r < 0)
+		return r;
+	if (file.st_mtim.tv_sec < 0 || (uint64_t)file.st_mtim.tv_sec < began_s) {
+		close(fd);
+		return -ESTALE;
+	}
+	return update(p, fd, &file, ended->uid);
 }
 
 const char *

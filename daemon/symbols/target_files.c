@@ -57,9 +57,9 @@ open_for_reading(int path_fd, int *ret_fd, struct stat *ret_stat)
 }
 
 int
-host_file_open(const char *path, int *ret_fd, struct stat *ret_stat)
+host_file_open(const char *path, bool follow, int *ret_fd, struct stat *ret_stat)
 {
-	return open_for_reading(open(path, O_PATH | O_CLOEXEC), ret_fd, ret_stat);
+	return open_for_reading(open(path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW)), ret_fd, ret_stat);
 }
 
 /* One small file below /proc/PID, whole, terminated. */
@@ -156,6 +156,19 @@ target_files_free(struct target_files *t)
 		close(t->root);
 	free(t->mappings);
 	free(t);
+}
+
+bool
+target_files_pid_is_reused(uint32_t pid, uint64_t start_time)
+{
+	struct target_files *t = NULL;
+	bool reused;
+
+	if (target_files_new(pid, 0, &t) < 0)
+		return false;
+	reused = start_time_of(t->proc) != start_time;
+	target_files_free(t);
+	return reused;
 }
 
 uint32_t

@@ -17,13 +17,17 @@
 
 struct target_files;
 
-/* A file as this process sees it. 0 and an fd, or -errno: -EINVAL for what is not a regular file or is empty, -EFBIG. */
-int host_file_open(const char *path, int *ret_fd, struct stat *ret_stat);
+/* A file as this process sees it; its last part is not followed if it is a link, unless follow. 0 and an fd, or -errno:
+ * -EINVAL for what is not a regular file or is empty, -EFBIG. */
+int host_file_open(const char *path, bool follow, int *ret_fd, struct stat *ret_stat);
 
 /* The files of a running process. start_time as in /proc/PID/stat; if the process there has another one, the answer is
  * -ESRCH, as it is for pid 0 and for a process that is gone; -ENOMEM. */
 int target_files_new(uint32_t pid, uint64_t start_time, struct target_files **ret);
 void target_files_free(struct target_files *t);
+
+/* Whether the pid belongs by now to another process than the one that began at start_time. */
+bool target_files_pid_is_reused(uint32_t pid, uint64_t start_time);
 
 uint32_t target_files_uid(const struct target_files *t); /* real uid, or TARGET_UID_UNKNOWN */
 uint32_t target_files_inner_pid(const struct target_files *t); /* what the process itself believes to be */

@@ -123,6 +123,21 @@ setTimeout(() => { console.error('late'); process.exit(7); }, 20);
 
 
 @test
+def compiled_javascript_has_names_after_its_end(place):
+	need("node")
+	script = place.write("jit.js", """
+function fill(i) { return Buffer.alloc(70000 + i % 7, 1); }
+let n = 0; for (let i = 0; i < 4000; i++) n += fill(i).length;
+console.log(n, process.pid);
+""")
+	r = place.run(["node", "--perf-basic-prof", script], env=place.preload(4096)).good()
+	try:
+		check_named({"node": [place.fetch(s) for s in place.segments()]}, "node", r"^JS:.fill ", 0.5)
+	finally:
+		os.unlink(f"/tmp/perf-{r.text.split()[1]}.map")
+
+
+@test
 def java(place):
 	need("java")
 	# A JRE has no compiler: let a tool that is written in Java do real work.

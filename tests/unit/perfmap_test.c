@@ -1,9 +1,11 @@
 /* perfmap_test.c - names of compiled code from /tmp/perf-PID.map; this process is the target. */
 #include "test.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "perfmap.h"
@@ -141,6 +143,48 @@ TEST(frames_outside_of_modules_get_the_names_of_the_perf_map)
 	CHECK_EQ(0, symbols_resolve(s, &snap, 0, found));
 	CHECK_STR("compiled?[1m", found[0].lines[0].name);
 	symbols_free(s);
+}
+
+/* A process that ended before anybody asked leaves its file. Pid 4194305 is beyond what the kernel gives. */
+TEST(a_program_that_has_ended_is_named_by_the_file_it_left)
+{
+	struct snapshot_frame frame = { .address = 0x1001, .module = HEAPD_NONE };
+	struct snapshot snap = {
+		.frames = &frame, .n_frames = 1, .pid = 4194305, .uid = getuid(), .start_time = 5, .random = 7
+	};
+	char path[] = "/tmp/perf-4194305.map";
+	struct perfmap *p = perfmap_new();
+	struct symbol found;
+	struct symbols *s;
+	FILE *file = fopen(path, "w");
+
+	CHECK(file && fputs("1000 10 left\n", file) > 0 && fclose(file) == 0);
+	CHECK_EQ(0, symbols_new(&(struct symbols_options){ .worker = "/nonexistent" }, &s));
+	CHECK_EQ(0, symbols_resolve(s, &snap, 0, &found));
+	CHECK_STR("left", found.lines[0].name);
+	symbols_free(s);
+
+	/* A file from before it began, of another user or behind a link is not its own. */
+	snap.clock_start.realtime_ns = ((uint64_t)time(NULL) + 3600) * 1000000000;
+	CHECK_EQ(-ESTALE, perfmap_update_ended(p, &snap));
+	snap.clock_start.realtime_ns = 0;
+	if (getuid() == 0) {
+		snap.uid = 12346;
+		CHECK_EQ(0, chown(path, 12345, 12345));
+		CHECK_EQ(-EPERM, perfmap_update_ended(p, &snap));
+	}
+	CHECK_EQ(0, unlink(path));
+	CHECK_EQ(0, symlink("/etc/passwd", path));
+	CHECK(perfmap_update_ended(p, &snap) < 0);
+	CHECK_EQ(0, unlink(path));
+	CHECK_EQ(-ENOENT, perfmap_update_ended(p, &snap));
+
+	/* Nor is that of the pid's next owner. */
+	write_map("w", "1000 10 another\n");
+	snap.pid = (uint32_t)getpid();
+	CHECK_EQ(-ESTALE, perfmap_update_ended(p, &snap));
+	unlink(map_path);
+	perfmap_free(p);
 }
 
 /* A container's process: its own number and its own /tmp. */
