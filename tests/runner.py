@@ -169,11 +169,11 @@ def products():
 		os.chmod(copy, 0o755)
 		with open(os.path.join(build_directory, ".lock")) as lock:
 			fcntl.flock(lock, fcntl.LOCK_EX)
-			for name in ("daemon/heapd", "sampler/libheapd.so", "tests/targets"):
+			for name in ("daemon/heapd", "sampler", "tests/targets"):
 				source, target = os.path.join(build_directory, name), os.path.join(copy, name)
 				os.makedirs(os.path.dirname(target), exist_ok=True)
 				if os.path.isdir(source):
-					shutil.copytree(source, target, ignore=shutil.ignore_patterns("CMakeFiles", "*.cmake"))
+					shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("CMakeFiles", "*.cmake"))
 				elif os.path.exists(source):
 					shutil.copy2(source, target)
 		yield copy

@@ -7,15 +7,69 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LIBRARY "libheapd.so"
+#define BY_PLATFORM "/$PLATFORM/" LIBRARY
 
 /* The loader splits LD_PRELOAD at spaces and colons, with no way to quote them. */
 static bool
 fits_preload(const char *path)
 {
 	return strpbrk(path, " :") == NULL;
+}
+
+/* What our kind of loader may put for $PLATFORM, whether or not this one does: programs may bring one of their own. */
+static const char *const platforms[] = {
+#if defined(__x86_64__)
+	"x86_64", "haswell", "xeon_phi"
+#else
+	"aarch64"
+#endif
+};
+
+/* Whether the directory of the library has it under every name of the platform, too, and the loader will know a name. */
+static bool
+is_by_platform(const char *directory, const struct stat *library)
+{
+	const char *kernels = (const char *)getauxval(AT_PLATFORM); /* the loader starts from this */
+	bool known = false;
+
+	for (size_t i = 0; i < sizeof(platforms) / sizeof(platforms[0]); i++) {
+		char path[PATH_MAX + 64];
+		struct stat st;
+
+		(void)snprintf(path, sizeof(path), "%s/%s/" LIBRARY, directory, platforms[i]);
+		if (stat(path, &st) < 0 || st.st_dev != library->st_dev || st.st_ino != library->st_ino)
+			return false;
+		known |= kernels && strcmp(kernels, platforms[i]) == 0;
+	}
+	return known;
+}
+
+/* A name by which only programs that can load the library find it, if there is one. *path is malloced and may be replaced. */
+static int
+prefer_platform(char **path)
+{
+	struct stat st;
+	char *directory, *wanted = NULL;
+	int r = 0;
+
+	directory = strndup(*path, (size_t)(strrchr(*path, '/') - *path));
+	if (!directory)
+		return -ENOMEM;
+	if (stat(*path, &st) == 0 && is_by_platform(directory, &st)) {
+		if (asprintf(&wanted, "%s" BY_PLATFORM, directory) < 0) {
+			r = -ENOMEM;
+		} else {
+			free(*path);
+			*path = wanted;
+		}
+	}
+	free(directory);
+	return r;
 }
 
 static int
@@ -35,6 +89,10 @@ library_accept(const char *path, char **ret, struct text *why)
 		text_printf(why, "%s: the loader cannot preload a path with a space or colon in it; move it", real);
 		free(real);
 		return -EINVAL;
+	}
+	if (prefer_platform(&real) < 0) {
+		free(real);
+		return -ENOMEM;
 	}
 	*ret = real;
 	return 0;

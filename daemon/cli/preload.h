@@ -7,14 +7,15 @@
 #include "text.h"
 
 struct preload_options {
-	const char *library; /* absolute path */
+	const char *library; /* absolute path, as from preload_find() */
 	const char *dir; /* for segments */
 	const char *name; /* NULL: each program's own */
 	uint64_t period; /* 0: HEAPD_PERIOD as it is, else the sampler's default */
 };
 
 /* Where libheapd.so is: $HEAPD_LIBRARY, beside this program in its build tree, in ../lib/heapd, or where it was installed.
- * 0 and a malloced absolute path, or -errno with a sentence in *why. */
+ * 0 and a malloced absolute path as the loader understands it, or -errno with a sentence in *why. The path has $PLATFORM in
+ * it where the library is laid out so: loaders of other kinds then find another one, or none, and start their program. */
 int preload_find(char **ret, struct text *why);
 
 /* Our environment with what makes the program a target; NULL-terminated, malloced as one block with its strings. NULL
