@@ -228,7 +228,8 @@ run_serve(struct run *run)
 		log_note("%s runs as pid %d; look at it with: heapd top", run->command, (int)run->child.pid);
 		return;
 	}
-	with = (struct server_options){ run->listener.fd, run->listener.guard, run->targets, run->symbols };
+	with = (struct server_options){ run->listener.fd, run->listener.guard, &run->listener.tls, run->targets,
+					run->symbols };
 	run->listener.fd = -1;
 	r = server_new(&with, &run->server);
 	if (r < 0)

@@ -69,7 +69,7 @@ serve_run(void *argument, char **operands)
 		log_line("cannot start the reader of symbols: %s", strerror(-r));
 		goto out;
 	}
-	with = (struct server_options){ listener.fd, listener.guard, targets, symbols };
+	with = (struct server_options){ listener.fd, listener.guard, &listener.tls, targets, symbols };
 	listener.fd = -1;
 	r = server_new(&with, &server);
 	if (r < 0) {

@@ -86,6 +86,15 @@ address_host(const struct address *a, char *buffer, size_t size)
 	return buffer;
 }
 
+void
+address_local(int fd, struct address *ret)
+{
+	*ret = (struct address){ .size = sizeof(ret->socket) };
+	if (getsockname(fd, &ret->socket.any, &ret->size) < 0 ||
+	    (ret->socket.any.sa_family != AF_INET && ret->socket.any.sa_family != AF_INET6))
+		ret->size = 0;
+}
+
 int
 address_listen(struct address *a)
 {

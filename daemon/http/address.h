@@ -30,6 +30,9 @@ bool address_is_loopback(const struct address *a);
 uint16_t address_port(const struct address *a);
 void address_set_port(struct address *a, uint16_t port);
 
+/* The address at our end of a connection; size 0 if the socket has none. */
+void address_local(int fd, struct address *ret);
+
 /* The host as it stands in a URL: "127.0.0.1", "[::1]". */
 const char *address_host(const struct address *a, char *buffer, size_t size);
 

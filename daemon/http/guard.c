@@ -3,14 +3,11 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "number.h"
+#include "text_file.h"
 
 static bool
 same_name(const char *a, const char *b, size_t b_length)
@@ -22,7 +19,7 @@ same_name(const char *a, const char *b, size_t b_length)
 }
 
 static bool
-host_admitted(const struct guard *g, const char *host)
+host_admitted(const struct guard *g, const struct address *local, const char *host)
 {
 	static const char *const always[] = { "localhost", "127.0.0.1", "[::1]" };
 	const char *bracket = strrchr(host, ']'), *colon = strrchr(bracket ? bracket : host, ':');
@@ -35,7 +32,9 @@ host_admitted(const struct guard *g, const char *host)
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		if (same_name(always[i], host, length))
 			return true;
-	if (same_name(address_host(&g->listen, own, sizeof(own)), host, length))
+	/* Where it listens everywhere, it is called by the address that the client found it at. No name that somebody else
+	 * can point here is a numeric address. */
+	if (same_name(address_host(local->size > 0 ? local : &g->listen, own, sizeof(own)), host, length))
 		return true;
 	for (const char *const *name = g->allow_hosts; name && *name; name++)
 		if (same_name(*name, host, length))
@@ -124,7 +123,7 @@ guard_admits(const struct guard *g, const struct request *r, struct reply *to)
 		to->close = true;
 		return false;
 	}
-	if (r->hosts == 1 && !host_admitted(g, r->host)) {
+	if (r->hosts == 1 && !host_admitted(g, &r->local, r->host)) {
 		reply_error(
 			to, 421,
 			"This heapd does not answer for the host %.200s. Use the address it listens on, or start it "
@@ -132,10 +131,15 @@ guard_admits(const struct guard *g, const struct request *r, struct reply *to)
 			r->host);
 		return false;
 	}
+	if (r->authorizations > 1) {
+		reply_error(to, 400, "The request has several Authorization headers");
+		to->close = true;
+		return false;
+	}
 	if (g->token && !token_admitted(g->token, r->authorization)) {
 		reply_error(to, 401,
-			    "This heapd wants its token: Authorization: Bearer TOKEN, or http://heapd:TOKEN@host/ for "
-			    "go tool pprof");
+			    "This heapd wants its token: Authorization: Bearer TOKEN, or heapd:TOKEN@ before the host "
+			    "in the URL for go tool pprof");
 		return false;
 	}
 	return true;
@@ -144,37 +148,22 @@ guard_admits(const struct guard *g, const struct request *r, struct reply *to)
 int
 token_read(const char *path, char **ret)
 {
-	char buffer[513];
-	struct stat st;
+	char *token;
 	size_t length;
-	ssize_t n;
-	int fd, r = 0;
+	int r = text_file_read(path, true, TOKEN_MAX + 256, &token);
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
-	n = fstat(fd, &st) < 0 ? -1 : read(fd, buffer, sizeof(buffer) - 1);
-	if (n < 0) {
-		r = -errno;
-		goto out;
-	}
-	if (st.st_mode & (S_IROTH | S_IWOTH)) {
-		r = -EPERM;
-		goto out;
-	}
-	buffer[n] = '\0';
-	length = strcspn(buffer, "\r\n");
-	buffer[length] = '\0';
+	if (r < 0)
+		return r == -EFBIG ? -EINVAL : r;
+	length = strcspn(token, "\r\n");
+	token[length] = '\0';
 	for (size_t i = 0; i < length; i++)
-		if (buffer[i] <= ' ' || buffer[i] > '~')
+		if (token[i] <= ' ' || token[i] > '~')
 			r = -EINVAL;
-	if (length < TOKEN_MIN || (size_t)n == sizeof(buffer) - 1)
+	if (length < TOKEN_MIN || length > TOKEN_MAX)
 		r = -EINVAL;
-	if (r == 0) {
-		*ret = strdup(buffer);
-		r = *ret ? 0 : -ENOMEM;
-	}
-out:
-	close(fd);
+	if (r < 0)
+		free(token);
+	else
+		*ret = token;
 	return r;
 }

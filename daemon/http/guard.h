@@ -20,9 +20,11 @@ struct guard {
 /* True, or false with the refusal in *to. */
 bool guard_admits(const struct guard *g, const struct request *r, struct reply *to);
 
-/* The token in a file: its first line, at least TOKEN_MIN bytes of printable ASCII without spaces, in a file that others
- * cannot read. 0 and a malloced string, -EINVAL (too short or not text), -EPERM (readable for others) or -errno. */
+/* The token in a file: its first line, TOKEN_MIN to TOKEN_MAX bytes of printable ASCII without spaces, in a file that is a
+ * secret as text_file_read() understands it. 0 and a malloced string, -EINVAL (too short, too long or not text), -EPERM
+ * (not kept secret) or -errno. */
 #define TOKEN_MIN 16
+#define TOKEN_MAX 256
 int token_read(const char *path, char **ret);
 
 #endif

@@ -52,9 +52,9 @@ page_build(void *argument, struct reply *to)
 		for (size_t i = 0; list[i]; i++)
 			row_write(&page, list[i]);
 		text_printf(&page,
-			    "</table>\n<p><code>go tool pprof http://<i>this address</i>/targets/%s/debug/pprof/heap"
+			    "</table>\n<p><code>go tool pprof %s://<i>this address</i>/targets/%s/debug/pprof/heap"
 			    "</code></p>\n",
-			    list[0]->id);
+			    r->scheme, list[0]->id);
 	}
 	text_add(&page, "</body></html>\n");
 	targets_list_free(list);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "text.h"
 
 #define REQUEST_SEGMENTS 12
@@ -34,7 +35,8 @@ struct request {
 
 	/* Set by the server. */
 	bool http_1_1;
-	unsigned hosts, lengths, encodings; /* how many such headers came */
+	unsigned hosts, lengths, encodings, authorizations; /* how many such headers came */
+	struct address local; /* which of our addresses it came to; size 0: unknown */
 	const char *host, *authorization; /* borrowed from the connection */
 	bool accepts_gzip;
 	struct text body;

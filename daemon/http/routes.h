@@ -23,6 +23,7 @@ struct routes {
 	struct symbols *symbols; /* borrowed */
 	struct cache *cache; /* borrowed */
 	_Atomic unsigned waiters;
+	const char *scheme; /* "http" or "https" */
 	int64_t since_ns; /* CLOCK_REALTIME when the daemon started */
 };
 

@@ -118,6 +118,7 @@ header_take(void *cls, enum MHD_ValueKind kind, const char *name, const char *va
 	} else if (same_header(name, "Transfer-Encoding")) {
 		r->encodings++;
 	} else if (same_header(name, "Authorization")) {
+		r->authorizations++;
 		r->authorization = value;
 	} else if (same_header(name, "Accept-Encoding")) {
 		r->accepts_gzip |= request_accepts_gzip(value);
@@ -187,8 +188,10 @@ headers_add(struct MHD_Response *response, const struct reply *r, bool packed)
 		text_printf(&value, "%u", r->retry_after);
 		(void)MHD_add_response_header(response, "Retry-After", text_string(&value));
 	}
-	if (r->status == 401)
+	if (r->status == 401) {
 		(void)MHD_add_response_header(response, "WWW-Authenticate", "Bearer realm=\"heapd\"");
+		(void)MHD_add_response_header(response, "WWW-Authenticate", "Basic realm=\"heapd\"");
+	}
 	if (r->compress)
 		(void)MHD_add_response_header(response, "Vary", "Accept-Encoding");
 	if (packed)
@@ -234,11 +237,14 @@ static bool
 exchange_admit(struct server *s, struct MHD_Connection *connection, struct exchange *x, const char *method,
 	       const char *version, struct reply *to)
 {
+	const union MHD_ConnectionInfo *fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct request *q = &x->request;
 
 	q->method = method_of(method);
 	q->http_1_1 = strcmp(version, "HTTP/1.1") == 0;
 	(void)MHD_get_connection_values(connection, MHD_HEADER_KIND, header_take, q);
+	q->peer = fd ? fd->connect_fd : -1;
+	address_local(q->peer, &q->local);
 	if (x->bad == -ENOMEM) {
 		reply_error(to, 500, "Out of memory");
 	} else if (x->bad < 0) {
@@ -262,13 +268,11 @@ exchange_admit(struct server *s, struct MHD_Connection *connection, struct excha
 static enum MHD_Result
 exchange_answer(struct server *s, struct MHD_Connection *connection, struct exchange *x)
 {
-	const union MHD_ConnectionInfo *fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	const union MHD_ConnectionInfo *own = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct reply reply = { 0 };
 
 	if (own)
 		connection_work(s->connections, own->socket_context);
-	x->request.peer = fd ? fd->connect_fd : -1;
 	x->request.stop = s->stop;
 	/* The library would take the time spent here for silence of the client. Setting a timeout after none restarts it. */
 	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
@@ -333,10 +337,21 @@ server_keep(void *argument)
 }
 
 static int
-server_start(struct server *s, int *listen_fd)
+server_start(struct server *s, const struct tls *tls, int *listen_fd)
 {
+	struct MHD_OptionItem secure[] = { { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITIES },
+					   { MHD_OPTION_HTTPS_MEM_CERT, 0, tls ? tls->certificate : NULL },
+					   { MHD_OPTION_HTTPS_MEM_KEY, 0, tls ? tls->key : NULL },
+					   { MHD_OPTION_END, 0, NULL } };
 	unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
 
+	if (tls && tls->certificate) {
+		if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+			return -EOPNOTSUPP;
+		flags |= MHD_USE_TLS;
+	} else {
+		secure[0].option = MHD_OPTION_END;
+	}
 	/* The library would write its own complaints to stderr, which belongs to the program under `heapd run`. */
 	s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, exchange_step, s, MHD_OPTION_LISTEN_SOCKET, *listen_fd,
 				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_LEAVING,
@@ -344,7 +359,7 @@ server_start(struct server *s, int *listen_fd)
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 				     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, s,
 				     MHD_OPTION_NOTIFY_COMPLETED, exchange_end, s, MHD_OPTION_NOTIFY_CONNECTION,
-				     connection_notify, s, MHD_OPTION_END);
+				     connection_notify, s, MHD_OPTION_ARRAY, secure, MHD_OPTION_END);
 	if (!s->daemon)
 		return errno ? -errno : -EIO;
 	*listen_fd = -1; /* the library closes it from now on */
@@ -371,13 +386,14 @@ server_new(const struct server_options *options, struct server **ret)
 	s->routes.targets = options->targets;
 	s->routes.symbols = options->symbols;
 	s->routes.cache = s->cache;
+	s->routes.scheme = options->tls && options->tls->certificate ? "https" : "http";
 	s->routes.since_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->stop < 0) {
 		r = -errno;
 		goto out;
 	}
-	r = server_start(s, &listen_fd);
+	r = server_start(s, options->tls, &listen_fd);
 	if (r < 0)
 		goto out;
 	r = -pthread_create(&s->keeper, NULL, server_keep, s);

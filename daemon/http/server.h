@@ -9,12 +9,14 @@
 #include "guard.h"
 #include "symbols.h"
 #include "targets.h"
+#include "tls.h"
 
 struct server;
 
 struct server_options {
 	int listen_fd; /* as address_listen() made it; the server takes it over, also when it fails */
 	struct guard guard; /* its pointers stay borrowed */
+	const struct tls *tls; /* borrowed; NULL or all zero: plain HTTP */
 	struct targets *targets; /* borrowed, until server_free */
 	struct symbols *symbols; /* borrowed, until server_free */
 };

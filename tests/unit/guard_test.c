@@ -77,12 +77,28 @@ TEST(names_that_the_user_allows_are_let_in)
 	CHECK_EQ(421, host_status(&g, "box.example.org"));
 }
 
+TEST(who_listens_everywhere_is_called_by_the_address_it_was_found_at)
+{
+	struct guard g = guard_for("0.0.0.0:6070");
+	struct request r = { .http_1_1 = true, .hosts = 1, .host = "10.1.2.3:6070" };
+
+	CHECK_EQ(421, status_of(&g, &r));
+	CHECK_EQ(0, address_parse("10.1.2.3:6070", &r.local));
+	CHECK_EQ(0, status_of(&g, &r));
+	r.host = "10.1.2.4:6070";
+	CHECK_EQ(421, status_of(&g, &r));
+	CHECK_EQ(0, address_parse("[fd00::1]:6070", &r.local));
+	r.host = "[fd00::1]";
+	CHECK_EQ(0, status_of(&g, &r));
+}
+
 TEST(a_request_needs_one_host_and_one_length)
 {
 	struct guard g = guard_for("127.0.0.1:6070");
 	struct request none = { .http_1_1 = true }, old = { 0 }, two = { .hosts = 2, .host = "localhost" };
 	struct request lengths = { .http_1_1 = true, .hosts = 1, .host = "localhost", .lengths = 2 };
 	struct request both = { .http_1_1 = true, .hosts = 1, .host = "localhost", .lengths = 1, .encodings = 1 };
+	struct request tokens = { .http_1_1 = true, .hosts = 1, .host = "localhost", .authorizations = 2 };
 	struct request fine = { .http_1_1 = true, .hosts = 1, .host = "localhost", .lengths = 1 };
 
 	CHECK_EQ(400, status_of(&g, &none));
@@ -90,6 +106,7 @@ TEST(a_request_needs_one_host_and_one_length)
 	CHECK_EQ(400, status_of(&g, &two));
 	CHECK_EQ(400, status_of(&g, &lengths));
 	CHECK_EQ(400, status_of(&g, &both));
+	CHECK_EQ(400, status_of(&g, &tokens));
 	CHECK_EQ(0, status_of(&g, &fine));
 }
 
@@ -129,18 +146,43 @@ TEST(with_a_token_only_its_bearer_is_let_in)
 }
 
 static int
-token_of(const char *content, mode_t mode, char **ret)
+token_of_user(const char *content, uid_t uid, mode_t mode, char **ret)
 {
 	char path[] = "/tmp/heapd-token-XXXXXX";
 	int fd = mkstemp(path), r;
 
 	CHECK(fd >= 0);
 	CHECK_EQ(strlen(content), write(fd, content, strlen(content)));
+	CHECK_EQ(0, fchown(fd, uid, (gid_t)-1));
 	CHECK_EQ(0, fchmod(fd, mode));
 	close(fd);
 	r = token_read(path, ret);
 	(void)unlink(path);
 	return r;
+}
+
+static int
+token_of(const char *content, mode_t mode, char **ret)
+{
+	return token_of_user(content, geteuid(), mode, ret);
+}
+
+TEST(a_secret_is_readable_for_its_owner_alone_or_for_a_group_that_root_chose)
+{
+	static const mode_t loose[] = { 0604, 0602, 0601, 0620, 0610, 0666 };
+	char *token = NULL;
+
+	for (size_t i = 0; i < sizeof(loose) / sizeof(loose[0]); i++)
+		CHECK_EQ(-EPERM, token_of("0123456789abcdef", loose[i], &token));
+	if (geteuid() == 0) {
+		CHECK_EQ(-EPERM, token_of_user("0123456789abcdef", 1, 0640, &token));
+		CHECK_EQ(0, token_of_user("0123456789abcdef", 0, 0640, &token));
+		free(token);
+		token = NULL;
+	} else {
+		CHECK_EQ(-EPERM, token_of("0123456789abcdef", 0640, &token));
+	}
+	CHECK(!token);
 }
 
 TEST(a_token_file_holds_a_secret_that_is_long_and_kept)
