@@ -127,7 +127,7 @@ filter_remove(struct live *l, struct heapd_live *record, uintptr_t address)
 
 	while (!rmw_cas(&record->link, &generation, 0, memory_order_seq_cst, memory_order_relaxed))
 		;
-	if (generation != 0 && generation <= FILTER_GENERATIONS)
+	if (generation != 0 && generation <= FILTER_GENERATIONS && filter_of(l, (uint32_t)generation))
 		cell_add(filter_of(l, (uint32_t)generation), address, -1);
 }
 
@@ -143,21 +143,22 @@ filter_grow(struct live *l, struct segment *segment)
 		return;
 	if (atomic_load_explicit(&l->filter_newest, memory_order_relaxed) == newest &&
 	    (larger = filter_new(cells, newest + 1)) != NULL) {
-		uint32_t used;
+		uint32_t used, i;
 
 		atomic_store_explicit(&l->filters[newest], larger, memory_order_release);
 		atomic_store_explicit(&filter_current, &all_hits.filter, memory_order_seq_cst);
 		atomic_store_explicit(&l->filter_newest, newest + 1, memory_order_seq_cst);
 		/* Records claimed from here on are counted in the larger one by whoever adds them. */
-		used = atomic_load_explicit(&segment->header->sections[HEAPD_LIVE].used, memory_order_seq_cst);
-		for (uint32_t i = 0; i < used && i < segment->ready[HEAPD_LIVE]; i++) {
+		used = segment_used(segment, HEAPD_LIVE);
+		for (i = 0; i < used && segment_is_ours(segment); i++) {
 			struct heapd_live *record = &segment->live[i];
 			uintptr_t address = atomic_load_explicit(&record->address, memory_order_seq_cst);
 
 			if (address)
 				filter_move(l, record, address, newest + 1);
 		}
-		atomic_store_explicit(&filter_current, larger, memory_order_release);
+		if (i == used)
+			atomic_store_explicit(&filter_current, larger, memory_order_release);
 	}
 	atomic_store_explicit(&l->growing, 0, memory_order_release);
 }

@@ -200,13 +200,12 @@ record_make(struct segment *s, const struct image *image, struct build_id id, ui
 static uint32_t
 record_find_or_make(struct segment *s, struct image *image)
 {
-	const struct heapd_section *section = &s->header->sections[HEAPD_MODULES];
-	uint32_t used = atomic_load_explicit(&section->used, memory_order_relaxed);
+	const uint32_t used = segment_used(s, HEAPD_MODULES);
 	struct build_id id = image_build_id(image);
 
 	image->below_length = (uint16_t)strlen(image->below);
 	image->path_length = (uint16_t)strnlen(image->path, PATH_LONGEST);
-	for (uint32_t i = 0; i < used && i < section->capacity; i++)
+	for (uint32_t i = 0; i < used; i++)
 		if (record_equal(s, &s->modules[i], image, id))
 			return i;
 	return record_make(s, image, id, 0);

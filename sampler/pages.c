@@ -52,6 +52,12 @@ pages_frozen(void)
 void *
 pages_private(size_t size)
 {
+	return pages_kept(size, size);
+}
+
+void *
+pages_kept(size_t size, size_t wiped)
+{
 	int saved = errno;
 	void *p = NULL;
 	long r;
@@ -61,7 +67,7 @@ pages_private(size_t size)
 	r = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
 	if (r != -1) {
 		p = (void *)r;
-		if (syscall(SYS_madvise, p, size, MADV_WIPEONFORK) != 0) {
+		if (syscall(SYS_madvise, p, wiped, MADV_WIPEONFORK) != 0) {
 			syscall(SYS_munmap, p, size);
 			p = NULL;
 		}

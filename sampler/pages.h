@@ -1,7 +1,8 @@
 /* pages.h - memory for the sampler's private tables, straight from the kernel.
  *
- * All of it is wiped on fork: a child finds zeros, which every table reads as "empty", and so starts afresh without any
- * code that runs at fork. vfork and CLONE_VM children share the parent's memory and go on with it.
+ * Tables are wiped on fork: a child finds zeros, which every table reads as "empty", and so starts afresh without any
+ * code that runs at fork. That may happen at any moment, even to code that is just working on a table: a signal handler
+ * forked, and the child returned from it. vfork and CLONE_VM children share the parent's memory and go on with it.
  */
 #ifndef HEAPD_PAGES_H
 #define HEAPD_PAGES_H
@@ -12,6 +13,11 @@
 /* Zeroed memory of at least `size` bytes, aligned to a page, touched lazily, released only by pages_release. NULL if the kernel has none
  * to give or cannot wipe it on fork. Keeps errno. Async-signal-safe. */
 void *pages_private(size_t size);
+
+/* The same, but only the first `wiped` bytes are: a multiple of PAGES_LARGEST. */
+void *pages_kept(size_t size, size_t wiped);
+
+#define PAGES_LARGEST 65536 /* bytes of a page on any machine */
 
 /* Give back what nobody else has seen. */
 void pages_release(void *p, size_t size);

@@ -19,14 +19,18 @@ process_refuse(void)
 	atomic_store_explicit(&refused, 1, memory_order_relaxed);
 }
 
-/* The memory of it, which the first thread to get here makes. */
+/* The memory of it, which the first thread to get here makes, in a fork child anew. */
 static struct process *
 memory_get(void)
 {
 	struct process *p = atomic_load_explicit(&process_memory, memory_order_acquire), *mine;
 
-	if (p || (mine = pages_private(sizeof(*mine))) == NULL)
+	if (p && process_is_ours(p))
 		return p;
+	mine = pages_kept(sizeof(*mine), sizeof(mine->wiped));
+	if (!mine)
+		return NULL;
+	atomic_store_explicit(&mine->state, PROCESS_FRESH, memory_order_relaxed);
 	if (atomic_compare_exchange_strong_explicit(&process_memory, &p, mine, memory_order_acq_rel,
 						    memory_order_acquire))
 		return mine;
@@ -34,7 +38,7 @@ memory_get(void)
 	return p;
 }
 
-static int
+static uint32_t
 process_start(struct process *p)
 {
 	const struct options *o = options_get();
@@ -44,12 +48,15 @@ process_start(struct process *p)
 		return PROCESS_INERT;
 	thread_start();
 	p->image = atomic_fetch_add_explicit(&images, 1, memory_order_relaxed) + 1;
+	p->segment.state = &p->state;
 	r = segment_create(&p->segment, o->period);
 	if (r == -EAGAIN)
-		return PROCESS_EMPTY;
+		return PROCESS_FRESH;
 	if (r < 0 || sites_start(&p->sites, &p->segment) < 0)
 		return PROCESS_INERT;
 	modules_start(&p->segment);
+	if (!process_is_ours(p)) /* do not touch the filter that a child may have made already */
+		return PROCESS_INERT;
 	return live_start(&p->live) < 0 ? PROCESS_INERT : PROCESS_READY;
 }
 
@@ -57,7 +64,7 @@ struct process *
 process_get(void)
 {
 	struct process *p = process_peek();
-	uint32_t state = PROCESS_EMPTY;
+	uint32_t state = PROCESS_FRESH, next = PROCESS_INERT;
 
 	if (p)
 		return p;
@@ -65,11 +72,13 @@ process_get(void)
 	if (!p || !atomic_compare_exchange_strong_explicit(&p->state, &state, PROCESS_STARTING, memory_order_acquire,
 							   memory_order_acquire))
 		return p && state == PROCESS_READY ? p : NULL;
-	state = PROCESS_INERT;
 	if (pages_begin()) {
-		state = (uint32_t)process_start(p);
+		next = process_start(p);
 		pages_end();
 	}
-	atomic_store_explicit(&p->state, state, memory_order_release);
-	return state == PROCESS_READY ? p : NULL;
+	state = PROCESS_STARTING;
+	if (!atomic_compare_exchange_strong_explicit(&p->state, &state, next, memory_order_release,
+						     memory_order_relaxed))
+		return NULL; /* forked in between */
+	return next == PROCESS_READY ? p : NULL;
 }

@@ -12,7 +12,7 @@
 
 /* The period in force. The segment's owner may have asked for another one. */
 static uint64_t
-period_now(const struct process *p)
+period_now(struct process *p)
 {
 	struct heapd_header *h;
 	uint64_t period, wanted;
@@ -20,9 +20,10 @@ period_now(const struct process *p)
 	if (!p)
 		return options_get()->period;
 	h = p->segment.header;
-	period = atomic_load_explicit(&h->period, memory_order_relaxed);
+	period = atomic_load_explicit(&p->segment.period, memory_order_relaxed);
 	wanted = atomic_load_explicit(&h->period_wanted, memory_order_relaxed);
 	if (wanted != period && wanted >= 1 && wanted <= HEAPD_PERIOD_MAX) {
+		atomic_store_explicit(&p->segment.period, wanted, memory_order_relaxed);
 		atomic_store_explicit(&h->period, wanted, memory_order_relaxed);
 		period = wanted;
 	}
@@ -155,6 +156,8 @@ end(struct process *p, struct thread *t)
 static void
 lose(struct process *p, enum heapd_loss what, size_t size, uint64_t weight)
 {
+	if (!process_is_ours(p))
+		return;
 	segment_lose(&p->segment, what);
 	atomic_fetch_add_explicit(&p->segment.header->lost_bytes,
 				  (uint64_t)(((wide)weight * size) >> HEAPD_WEIGHT_SHIFT), memory_order_relaxed);
@@ -211,12 +214,16 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 
 	range = thread_stack(start->cfa);
 	unwind(&p->unwinder, &p->segment, start, &range, stack);
+	if (unlikely(!process_is_ours(p)))
+		goto end;
 	id = live_reserve(&p->live, &p->segment, stack->cfas, stack->depth);
 	if (unlikely(id == HEAPD_NONE)) {
 		lose(p, HEAPD_LOST_NO_LIVE, size, weight);
 		goto end;
 	}
 	site = sites_find(&p->sites, &p->segment, stack);
+	if (unlikely(!process_is_ours(p)))
+		goto end;
 	record = &p->segment.live[id];
 	record->size = size;
 	record->weight = weight;
@@ -228,6 +235,8 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 		lose(p, HEAPD_LOST_NO_LIVE, size, weight);
 		goto end;
 	}
+	if (unlikely(!process_is_ours(p)))
+		goto end;
 	/* The block is still ours: its free, which counts after this, cannot have come. */
 	sites_count(&p->segment.sites[site].alloc, size, weight, memory_order_relaxed);
 	rmw_add(&p->segment.header->samples, 1, memory_order_relaxed);

@@ -72,10 +72,10 @@ make_real(const struct segment *s, uint64_t from, uint64_t to)
 static bool
 grow(struct segment *s, enum heapd_section_id section, uint32_t records)
 {
-	const struct heapd_section *h = &s->header->sections[section];
+	const uint64_t stride = layout[section].stride, capacity = s->capacity[section];
 	uint32_t ready = atomic_load_explicit(&s->ready[section], memory_order_relaxed), now;
-	uint64_t from = page_up((uint64_t)ready * h->stride), extra = from / 8 > GROW_MIN ? from / 8 : GROW_MIN;
-	uint64_t to = page_up((uint64_t)records * h->stride + extra), end = page_up((uint64_t)h->capacity * h->stride);
+	uint64_t from = page_up(ready * stride), extra = from / 8 > GROW_MIN ? from / 8 : GROW_MIN;
+	uint64_t to = page_up(records * stride + extra), end = page_up(capacity * stride);
 	int saved = errno;
 	bool done;
 
@@ -83,13 +83,13 @@ grow(struct segment *s, enum heapd_section_id section, uint32_t records)
 		to = end;
 	done = to <= from;
 	if (!done && pages_begin()) {
-		done = make_real(s, h->offset + from, h->offset + to);
+		done = make_real(s, s->offset[section] + from, s->offset[section] + to);
 		pages_end();
 	}
 	errno = saved;
 	if (!done)
 		return false;
-	now = to / h->stride > h->capacity ? h->capacity : (uint32_t)(to / h->stride);
+	now = (uint32_t)(to / stride > capacity ? capacity : to / stride);
 	while (ready < now && !atomic_compare_exchange_weak_explicit(&s->ready[section], &ready, now,
 								     memory_order_relaxed, memory_order_relaxed))
 		;
@@ -99,17 +99,20 @@ grow(struct segment *s, enum heapd_section_id section, uint32_t records)
 uint32_t
 segment_claim(struct segment *s, enum heapd_section_id section, uint32_t n)
 {
-	struct heapd_section *h = &s->header->sections[section];
-	uint32_t used = atomic_load_explicit(&h->used, memory_order_relaxed);
+	const uint32_t capacity = s->capacity[section];
+	uint32_t used = atomic_load_explicit(&s->used[section], memory_order_relaxed);
 
 	do {
-		if (n > h->capacity || used > h->capacity - n)
+		if (n > capacity || used > capacity - n)
 			return HEAPD_NONE;
 		if (used + n > atomic_load_explicit(&s->ready[section], memory_order_relaxed) &&
 		    !grow(s, section, used + n))
 			return HEAPD_NONE;
-	} while (!atomic_compare_exchange_weak_explicit(&h->used, &used, used + n, memory_order_relaxed,
+		if (!segment_is_ours(s))
+			return HEAPD_NONE;
+	} while (!atomic_compare_exchange_weak_explicit(&s->used[section], &used, used + n, memory_order_relaxed,
 							memory_order_relaxed));
+	atomic_fetch_add_explicit(&s->header->sections[section].used, n, memory_order_relaxed);
 	return used;
 }
 
@@ -122,9 +125,8 @@ segment_reserve(struct segment *s)
 	};
 
 	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
-		const struct heapd_section *h = &s->header->sections[i];
-		uint32_t used = atomic_load_explicit(&h->used, memory_order_relaxed);
-		uint32_t wanted = used + more[i] < h->capacity ? used + more[i] : h->capacity;
+		uint32_t used = atomic_load_explicit(&s->used[i], memory_order_relaxed);
+		uint32_t wanted = used + more[i] < s->capacity[i] ? used + more[i] : s->capacity[i];
 
 		if (wanted > atomic_load_explicit(&s->ready[i], memory_order_relaxed))
 			(void)grow(s, i, wanted);
@@ -283,7 +285,7 @@ static struct heapd_clock
 clock_now(void)
 {
 	struct heapd_clock c;
-	struct timespec mono, real;
+	struct timespec mono = { 0 }, real = { 0 };
 
 	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &mono); /* what the kernel says, not a library that fakes time */
 	c.ticks = ticks_now();
@@ -413,6 +415,11 @@ publish(struct segment *s, const struct heapd_header *identity, const struct hea
 	h->file_size = size;
 	h->checksum = checksum(h);
 	memcpy(h->sections, sections, sizeof(h->sections));
+	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
+		s->offset[i] = sections[i].offset;
+		s->capacity[i] = sections[i].capacity;
+	}
+	atomic_store_explicit(&s->period, period, memory_order_relaxed);
 	atomic_store_explicit(&h->period, period, memory_order_relaxed);
 	atomic_store_explicit(&h->period_wanted, period, memory_order_relaxed);
 	s->modules = (struct heapd_module *)((char *)h + sections[HEAPD_MODULES].offset);
@@ -448,7 +455,7 @@ segment_create(struct segment *s, uint64_t period)
 		errno = saved;
 		return -EAGAIN;
 	}
-	identity = pages_private(sizeof(*identity));
+	identity = pages_kept(sizeof(*identity), 0); /* what a fork child would write is what its parent writes, too */
 	if (!identity)
 		return -ENOMEM;
 	dir = open_segment_dir();
@@ -457,9 +464,14 @@ segment_create(struct segment *s, uint64_t period)
 		goto out;
 	fill_identity(identity);
 	file_name(name, identity);
+	r = -ECANCELED;
+	if (!segment_is_ours(s))
+		goto out;
 	fd = (int)syscall(SYS_openat, dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	r = fd < 0 ? -errno : map_file(fd, s, sections, &size);
-	if (r == 0)
+	if (!segment_is_ours(s))
+		r = -ECANCELED;
+	else if (r == 0)
 		publish(s, identity, sections, size, period);
 	else if (fd >= 0)
 		syscall(SYS_unlinkat, dir, name, 0);

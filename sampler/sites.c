@@ -96,15 +96,15 @@ site_new(struct segment *segment, const struct stack *stack)
 
 /* Put an entry where its hash belongs. The table always has empty entries. */
 static void
-index_copy(struct site_index *to, uint64_t entry)
+index_copy(struct site_index *to, uint32_t mask, uint64_t entry)
 {
 	uint64_t empty = 0;
-	uint32_t i = (uint32_t)(entry >> 32) & to->mask;
+	uint32_t i = (uint32_t)(entry >> 32) & mask;
 
 	while (!atomic_compare_exchange_strong_explicit(&to->entries[i], &empty, entry, memory_order_release,
 							memory_order_relaxed)) {
 		empty = 0;
-		i = (i + 1) & to->mask;
+		i = (i + 1) & mask;
 	}
 }
 
@@ -113,18 +113,19 @@ static void
 index_grow(struct sites *s, struct site_index *old)
 {
 	uint32_t idle = 0;
+	const uint32_t mask = old->mask; /* in a fork child all of the tables may become 0, see pages.h */
 	struct site_index *larger;
 
 	if (!atomic_compare_exchange_strong_explicit(&s->growing, &idle, 1, memory_order_acquire, memory_order_relaxed))
 		return;
 	if (atomic_load_explicit(&s->index, memory_order_relaxed) == old &&
-	    (larger = index_new(2 * (old->mask + 1))) != NULL) {
-		for (uint32_t i = 0; i <= old->mask; i++) {
+	    (larger = index_new(2 * (mask + 1))) != NULL) {
+		for (uint32_t i = 0; i <= mask; i++) {
 			uint64_t entry = atomic_load_explicit(&old->entries[i], memory_order_acquire);
 
 			if (entry == 0)
 				continue;
-			index_copy(larger, entry);
+			index_copy(larger, 2 * mask + 1, entry);
 			atomic_fetch_add_explicit(&larger->used, 1, memory_order_relaxed);
 		}
 		atomic_store_explicit(&s->index, larger, memory_order_release);
@@ -136,12 +137,13 @@ uint32_t
 sites_find(struct sites *s, struct segment *segment, const struct stack *stack)
 {
 	struct site_index *index = atomic_load_explicit(&s->index, memory_order_acquire);
-	uint32_t hash = (uint32_t)(stack->hash >> 32), mine = HEAPD_NONE;
+	const uint32_t hash = (uint32_t)(stack->hash >> 32), mask = index->mask;
+	uint32_t mine = HEAPD_NONE;
 	uint64_t entry;
 
 	if (stack->depth == 0)
 		goto overflow;
-	for (uint32_t i = hash & index->mask, left = index->mask;; i = (i + 1) & index->mask) {
+	for (uint32_t i = hash & mask, left = mask;; i = (i + 1) & mask) {
 		entry = atomic_load_explicit(&index->entries[i], memory_order_acquire);
 		if (entry == 0) {
 			if (mine == HEAPD_NONE && (mine = site_new(segment, stack)) == HEAPD_NONE)
@@ -158,7 +160,7 @@ sites_find(struct sites *s, struct segment *segment, const struct stack *stack)
 			goto overflow;
 	}
 	atomic_store_explicit(&segment->sites[mine].state, HEAPD_SITE_READY, memory_order_release);
-	if (atomic_fetch_add_explicit(&index->used, 1, memory_order_relaxed) >= index->mask / 2)
+	if (atomic_fetch_add_explicit(&index->used, 1, memory_order_relaxed) >= mask / 2)
 		index_grow(s, index);
 	return mine;
 overflow:

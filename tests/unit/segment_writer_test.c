@@ -62,6 +62,48 @@ TEST(claims_are_consecutive_zeroed_and_end_at_the_capacity)
 	munmap(s.header, s.header->file_size);
 }
 
+TEST(what_others_write_into_the_header_does_not_move_claims)
+{
+	struct segment s = { 0 };
+	uint32_t capacity, last = 0;
+
+	CHECK_EQ(0, segment_create(&s, 1));
+	capacity = s.header->sections[HEAPD_MODULES].capacity;
+	CHECK_EQ(0, segment_claim(&s, HEAPD_MODULES, 10));
+	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
+		s.header->sections[i].offset = UINT64_C(1) << 40;
+		s.header->sections[i].stride = 1 << 20;
+		s.header->sections[i].capacity = UINT32_MAX;
+		s.header->sections[i].used = 0;
+	}
+	for (uint32_t next = 10; next < capacity; next++) {
+		last = segment_claim(&s, HEAPD_MODULES, 1);
+		if (last != next)
+			break;
+		s.modules[last].start = next; /* backed */
+	}
+	CHECK_EQ(capacity - 1, last);
+	CHECK_EQ(HEAPD_NONE, segment_claim(&s, HEAPD_MODULES, 1));
+	CHECK_EQ(0, segment_claim(&s, HEAPD_SITES, 5));
+	munmap(s.header, s.header->file_size);
+}
+
+/* As a fork child finds it that was forked in the middle of something. */
+TEST(nothing_is_claimed_or_counted_in_a_segment_that_is_not_ours)
+{
+	_Atomic uint32_t state = 1;
+	struct segment s = { .state = &state };
+
+	CHECK_EQ(0, segment_create(&s, 1));
+	CHECK_EQ(0, segment_claim(&s, HEAPD_LIVE, 1));
+	state = 0;
+	CHECK_EQ(HEAPD_NONE, segment_claim(&s, HEAPD_LIVE, 1));
+	segment_lose(&s, HEAPD_LOST_BUSY);
+	CHECK_EQ(0, s.header->lost[HEAPD_LOST_BUSY]);
+	CHECK_EQ(1, s.header->sections[HEAPD_LIVE].used);
+	munmap(s.header, s.header->file_size);
+}
+
 TEST(errno_is_the_hosts)
 {
 	struct segment s = { 0 };

@@ -26,6 +26,7 @@ segment_claim(struct segment *s, enum heapd_section_id section, uint32_t n)
 		if (n > c->capacity - used)
 			return HEAPD_NONE;
 	} while (!atomic_compare_exchange_weak(&c->used, &used, used + n));
+	atomic_fetch_add(&s->used[section], n);
 	return used;
 }
 
@@ -45,6 +46,7 @@ fake_segment_reset(uint32_t modules, uint32_t frames)
 	fake_header.sections[HEAPD_FRAMES].capacity = frames;
 	for (unsigned i = 0; i < HEAPD_SECTIONS; i++)
 		fake_segment.ready[i] = fake_header.sections[i].capacity;
+	memset(fake_segment.used, 0, sizeof(fake_segment.used));
 	return &fake_segment;
 }
 
