@@ -17,3 +17,8 @@ target_compile_definitions(manual_test PRIVATE MANUAL="${PROJECT_SOURCE_DIR}/dep
 daemon_test(http room-http fake-segment)
 add_dependencies(http_test symbol_worker)
 target_compile_definitions(http_test PRIVATE SYMBOLS_WORKER="$<TARGET_FILE:symbol_worker>")
+
+# From segments to answers, without sockets.
+daemon_test(hostile room-http fake-segment pprof-check)
+add_dependencies(hostile_test symbol_worker)
+target_compile_definitions(hostile_test PRIVATE SYMBOLS_WORKER="$<TARGET_FILE:symbol_worker>")

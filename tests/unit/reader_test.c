@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -140,15 +141,83 @@ static const struct {
 	{ offsetof(struct heapd_header, sections[HEAPD_STRINGS].offset), 8, 0, false, "strings" },
 	{ offsetof(struct heapd_header, sections[HEAPD_STRINGS].offset), 8, 4097, false, "strings" },
 	{ offsetof(struct heapd_header, sections[HEAPD_LIVE].stride), 4, 0, false, "live" },
+	{ offsetof(struct heapd_header, version), 4, 255, true, "version 255" },
+	{ offsetof(struct heapd_header, version), 4, 0, true, "version 0" },
+	{ offsetof(struct heapd_header, header_size), 4, UINT32_MAX, true, "header" },
+	{ offsetof(struct heapd_header, file_size), 8, UINT64_MAX, true, "truncated" },
+	{ offsetof(struct heapd_header, cmdline_length), 4, UINT32_MAX, true, "command line" },
+	{ offsetof(struct heapd_header, state), 4, UINT32_MAX, false, "state" },
 };
+
+static void
+check_refused(int fd, const char *lie, const char *word)
+{
+	struct reader *reader = NULL;
+
+	CHECK_EQ(-EPROTO, reader_open(fd, &reader));
+	CHECK(reader == NULL);
+	if (!strstr(reader_why(), word)) {
+		printf("# %s: \"%s\" does not say \"%s\"\n", lie, reader_why(), word);
+		test_failed = true;
+	}
+}
+
+/* Whatever the section: its records, their number and its place are what they have to be, or nothing is read. */
+TEST(a_lie_about_any_section_is_refused_by_its_name)
+{
+	static const char *const names[HEAPD_SECTIONS] = { "modules", "strings", "frames", "stacks",
+							   "sites",   "live",    "cfas" };
+	static const struct {
+		const char *lie;
+		size_t offset, size;
+		uint64_t value;
+	} lies[] = {
+		{ "no stride", offsetof(struct heapd_section, stride), 4, 0 },
+		{ "a long stride", offsetof(struct heapd_section, stride), 4, UINT32_MAX },
+		{ "no end of room", offsetof(struct heapd_section, capacity), 4, UINT32_MAX },
+		{ "half of that", offsetof(struct heapd_section, capacity), 4, 0x80000000 },
+		{ "in the header", offsetof(struct heapd_section, offset), 8, 0 },
+		{ "crooked", offsetof(struct heapd_section, offset), 8, 4096 + 8 },
+		{ "over the end", offsetof(struct heapd_section, offset), 8, UINT64_C(1) << 40 },
+		{ "around the end", offsetof(struct heapd_section, offset), 8, -UINT64_C(4096) },
+		{ "negative", offsetof(struct heapd_section, offset), 8, UINT64_C(1) << 63 },
+	};
+
+	for (unsigned section = 0; section < HEAPD_SECTIONS; section++) {
+		for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+			struct fake_segment *f = small_segment();
+			int fd = temporary_file();
+
+			fake_write(f, fd);
+			poke(fd,
+			     offsetof(struct heapd_header, sections) + section * sizeof(struct heapd_section) +
+				     lies[i].offset,
+			     &lies[i].value, lies[i].size);
+			check_refused(fd, lies[i].lie, names[section]);
+			fake_free(f);
+			close(fd);
+		}
+	}
+}
+
+TEST(a_name_without_an_end_is_refused)
+{
+	struct fake_segment *f = small_segment();
+	int fd = temporary_file();
+
+	memset(f->header.name, 'n', sizeof(f->header.name));
+	fake_write(f, fd);
+	check_refused(fd, "no end", "name");
+	fake_free(f);
+	close(fd);
+}
 
 TEST(every_damaged_header_is_refused_with_a_reason)
 {
 	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
 		struct fake_segment *f = small_segment();
-		struct reader *reader = NULL;
 		struct heapd_header h;
-		int fd = temporary_file(), r;
+		int fd = temporary_file();
 
 		fake_write(f, fd);
 		poke(fd, damages[i].offset, &damages[i].value, damages[i].size);
@@ -156,13 +225,7 @@ TEST(every_damaged_header_is_refused_with_a_reason)
 			CHECK_EQ(sizeof(h), pread(fd, &h, sizeof(h), 0));
 			poke64(fd, offsetof(struct heapd_header, checksum), fake_checksum(&h));
 		}
-		r = reader_open(fd, &reader);
-		CHECK_EQ(-EPROTO, r);
-		CHECK(reader == NULL);
-		if (!strstr(reader_why(), damages[i].word)) {
-			printf("# damage %zu: \"%s\" does not say \"%s\"\n", i, reader_why(), damages[i].word);
-			CHECK(strstr(reader_why(), damages[i].word) != NULL);
-		}
+		check_refused(fd, damages[i].word, damages[i].word);
 		fake_free(f);
 		close(fd);
 	}
@@ -207,6 +270,37 @@ TEST(a_file_that_shrinks_after_it_was_opened_is_an_error_not_a_crash)
 	close(fd);
 }
 
+TEST(a_file_punched_full_of_holes_after_it_was_opened_reads_as_nothing_and_says_so)
+{
+	struct fake_segment *f = small_segment();
+	struct snapshot *s = snapshot_new();
+	struct reader *reader = NULL;
+	int fd = temporary_file();
+	struct stat st;
+
+	fake_write(f, fd);
+	CHECK_EQ(0, reader_open(fd, &reader));
+	CHECK_EQ(0, fstat(fd, &st));
+	CHECK_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, st.st_size));
+	CHECK_EQ(0, reader_copy(reader, s));
+	CHECK_EQ(0, s->n_sites);
+	CHECK_EQ(HEAPD_PERIOD_DEFAULT, s->period);
+	CHECK_EQ(1, s->inconsistent); /* no sampler has the period 0 */
+	/* Only what the sites name is gone. */
+	fake_write(f, fd);
+	CHECK_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      (off_t)f->header.sections[HEAPD_FRAMES].offset, 4096));
+	CHECK_EQ(0, reader_copy(reader, s));
+	CHECK_EQ(2, s->n_sites);
+	CHECK_EQ(0, s->sites[1].depth);
+	CHECK_EQ(f->sites[1].alloc.bytes, s->sites[1].alloc.bytes);
+	CHECK_EQ(1, s->inconsistent);
+	reader_free(reader);
+	snapshot_free(s);
+	fake_free(f);
+	close(fd);
+}
+
 TEST(a_segment_being_created_is_worth_another_try)
 {
 	struct fake_segment *f = small_segment();
@@ -228,8 +322,19 @@ TEST(a_segment_being_created_is_worth_another_try)
 
 TEST(only_regular_files_are_read)
 {
+	static const char *const others[] = { "/dev/zero", "/dev/null" };
 	struct reader *reader = NULL;
 	int fds[2], dir = open("/", O_RDONLY | O_CLOEXEC);
+	int named = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		int fd = open(others[i], O_RDONLY | O_CLOEXEC);
+
+		CHECK_EQ(-EPROTO, reader_open(fd, &reader));
+		close(fd);
+	}
+	CHECK_EQ(-EBADF, reader_open(named, &reader)); /* it only names a file */
+	close(named);
 
 	CHECK_EQ(0, pipe(fds));
 	CHECK_EQ(-EPROTO, reader_open(fds[0], &reader));
