@@ -93,8 +93,9 @@ const struct command serve_command = {
 	.name = "serve",
 	.operands = "",
 	.sentence = "Serve the profiles of all sampled programs over HTTP.",
-	.description =
-		"It finds the programs of its own user, as root those of every user, and ends at SIGTERM or Ctrl-C.",
+	.description = "It finds the programs of its own user, as root those of every user, also in containers and "
+		       "chroots, and\n"
+		       "ends at SIGTERM or Ctrl-C.",
 	.options = serve_table,
 	.size = sizeof(struct serve_options),
 	.run = serve_run,

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 int
-life_started(uint32_t pid, uint64_t start_time)
+life_start_time(uint32_t pid, uint64_t *ret)
 {
 	char path[40], text[1024], *p;
 	uint64_t start = 0;
@@ -38,7 +38,19 @@ life_started(uint32_t pid, uint64_t start_time)
 			 &state, &start) != 2)
 		return -EPROTO;
 	/* A zombie has let go of its memory. */
-	return state != 'Z' && state != 'X' && (start_time == 0 || start == start_time);
+	if (state == 'Z' || state == 'X')
+		return 0;
+	*ret = start;
+	return 1;
+}
+
+int
+life_started(uint32_t pid, uint64_t start_time)
+{
+	uint64_t start = 0;
+	int r = life_start_time(pid, &start);
+
+	return r <= 0 ? r : start_time == 0 || start == start_time;
 }
 
 /* Whether a line of /proc/PID/maps is about that file. */

@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+/* When the process began, as in /proc/PID/stat. 1 and *ret; 0 if there is none, or only a zombie; or -errno. */
+int life_start_time(uint32_t pid, uint64_t *ret);
+
 /* Whether process `pid` is the one that started at start_time (0: unknown). Cheap. 1, 0, or -errno if that cannot be told. */
 int life_started(uint32_t pid, uint64_t start_time);
 

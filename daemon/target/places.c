@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "array.h"
+#include "roots.h"
 
 #define PATTERNS_MAX 64
 #define RUNS "/run-*" /* in each of them: the directories of single runs */
@@ -26,6 +28,10 @@
 struct watched {
 	struct place place;
 	int watch; /* inotify's number; -1: none */
+	dev_t dev; /* with ino: which directory it is */
+	ino_t ino;
+	bool foreign; /* in another root */
+	bool retired; /* of another root, and gone since the last look but one: what it held is forgotten */
 };
 
 struct places {
@@ -33,7 +39,7 @@ struct places {
 	bool follow; /* the user named the directories, so a symbolic link is meant */
 	bool outdated; /* directories came or went */
 	char *patterns[PATTERNS_MAX];
-	size_t n_patterns;
+	size_t n_patterns, n_ours; /* the first n_ours are for our own root, too */
 	struct watched *places;
 	size_t n, room;
 };
@@ -79,6 +85,10 @@ add_usual(struct places *p)
 	(void)snprintf(uid, sizeof(uid), "%u", geteuid());
 	if (r == 0)
 		r = add_pattern(p, "/dev/shm/heapd-%s", geteuid() == 0 ? "*" : uid);
+	p->n_ours = p->n_patterns;
+	/* Elsewhere we may have another number. */
+	if (r == 0 && geteuid() != 0)
+		r = add_pattern(p, "%s", "/dev/shm/heapd-*");
 	return r;
 }
 
@@ -100,8 +110,11 @@ places_new(const char *const *dirs, struct places **ret)
 	p->outdated = true;
 	for (; dirs && *dirs && r == 0; dirs++)
 		r = add_pattern(p, "%s", *dirs);
+	if (r == 0 && p->n_patterns == 0 && dir && dir[0])
+		r = add_pattern(p, "%s", dir);
+	p->n_ours = p->n_patterns;
 	if (r == 0 && p->n_patterns == 0)
-		r = dir && dir[0] ? add_pattern(p, "%s", dir) : add_usual(p);
+		r = add_usual(p);
 	if (r < 0)
 		goto out;
 	*ret = p;
@@ -190,33 +203,111 @@ find(struct places *p, const char *path)
 	return NULL;
 }
 
+/* A slot for a new place. NULL without memory, or if there are too many. */
+static struct watched *
+slot_get(struct places *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->places[i].retired) {
+			free(p->places[i].place.path);
+			return &p->places[i];
+		}
+	}
+	if (p->n == PLACES_MAX || array_reserve(&p->places, p->n, 1, &p->room, sizeof(*p->places)) < 0)
+		return NULL;
+	return &p->places[p->n++];
+}
+
+static bool
+is_known(const struct places *p, const struct stat *st)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct watched *w = &p->places[i];
+
+		if (w->place.present && w->dev == st->st_dev && w->ino == st->st_ino)
+			return true;
+	}
+	return false;
+}
+
+/* A directory was found: `watch_path` names it for the kernel, which may be a descriptor's name. */
 static int
-add_place(struct places *p, const char *path)
+add_place(struct places *p, const char *path, const char *watch_path, bool foreign)
 {
 	struct watched *w = find(p, path);
 	struct stat st;
+	uint32_t events = IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF |
+			  IN_MOVE_SELF | IN_ONLYDIR;
 
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+	if (stat(watch_path, &st) < 0 || !S_ISDIR(st.st_mode) || (foreign && is_known(p, &st)))
 		return 0;
 	if (!w) {
-		if (p->n == PLACES_MAX)
-			return 0;
-		if (array_reserve(&p->places, p->n, 1, &p->room, sizeof(*w)) < 0)
-			return -ENOMEM;
-		w = &p->places[p->n];
-		*w = (struct watched){ .place.path = strdup(path), .watch = -1 };
-		if (!w->place.path)
-			return -ENOMEM;
-		p->n++;
+		char *copy = strdup(path);
+
+		w = copy ? slot_get(p) : NULL;
+		if (!w) {
+			free(copy);
+			return copy && p->n == PLACES_MAX ? 0 : -ENOMEM;
+		}
+		*w = (struct watched){ .place.path = copy, .foreign = foreign };
 	}
 	/* Known ones too: the directory may be another one now. The same one keeps its number. */
-	w->watch = inotify_add_watch(p->fd, path,
-				     IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM |
-					     IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR |
-					     (p->follow ? 0 : IN_DONT_FOLLOW));
+	w->watch = inotify_add_watch(p->fd, watch_path, events | (p->follow || foreign ? 0 : IN_DONT_FOLLOW));
+	w->dev = st.st_dev;
+	w->ino = st.st_ino;
+	w->retired = false;
 	w->place.present = true;
 	w->place.changed = true;
 	return 0;
+}
+
+/* -- in other roots -- */
+
+struct visit {
+	struct places *places;
+	const struct root *root;
+};
+
+static int
+add_foreign_place(void *argument, const char *path, int fd)
+{
+	const struct visit *v = argument;
+	char longer[PATH_MAX], name[40];
+
+	if (snprintf(longer, sizeof(longer), "/proc/%" PRIu32 "/root%s", v->root->pid, path) >= (int)sizeof(longer))
+		return 0;
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	return add_place(v->places, longer, name, true);
+}
+
+static int
+refresh_roots(struct places *p)
+{
+	struct root *roots = NULL;
+	size_t n = 0;
+	int r = roots_find(&roots, &n);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct visit visit = { p, &roots[i] };
+
+		for (size_t k = 0; k < p->n_patterns && r == 0; k++) {
+			r = roots_visit_directories(&roots[i], p->patterns[k], add_foreign_place, &visit);
+			if (r == -ESRCH)
+				r = 0; /* it has just ended */
+		}
+	}
+	free(roots);
+	return r == -ENOMEM ? r : 0; /* without /proc there are no other roots for us */
+}
+
+/* The process that led us there has ended, maybe; others of its root may still be there. */
+static bool
+is_lost(const struct watched *w)
+{
+	struct stat st;
+
+	return w->foreign && w->place.present &&
+	       (lstat(w->place.path, &st) < 0 || st.st_dev != w->dev || st.st_ino != w->ino);
 }
 
 /* Look for the directories again. */
@@ -227,10 +318,14 @@ refresh(struct places *p)
 
 	p->outdated = false;
 	for (size_t i = 0; i < p->n; i++) {
-		p->places[i].place.present = false;
-		p->places[i].place.changed = true;
+		struct watched *w = &p->places[i];
+
+		w->retired = w->foreign && !w->place.present && !w->place.changed;
+		w->watch = -1; /* two that are one directory would have one number */
+		w->place.present = false;
+		w->place.changed = true;
 	}
-	for (size_t i = 0; i < p->n_patterns && r == 0; i++) {
+	for (size_t i = 0; i < p->n_ours && r == 0; i++) {
 		const char *pattern = p->patterns[i];
 		glob_t found;
 
@@ -240,10 +335,10 @@ refresh(struct places *p)
 		if (expand(p, pattern, &found) < 0)
 			continue;
 		for (size_t k = 0; k < found.gl_pathc && r == 0; k++)
-			r = add_place(p, found.gl_pathv[k]);
+			r = add_place(p, found.gl_pathv[k], found.gl_pathv[k], false);
 		globfree(&found);
 	}
-	return r;
+	return r == 0 ? refresh_roots(p) : r;
 }
 
 static void
@@ -280,6 +375,8 @@ places_update(struct places *p, bool all)
 			at += sizeof(*event) + event->len;
 		}
 	}
+	for (size_t i = 0; i < p->n && !all && !p->outdated; i++)
+		p->outdated = is_lost(&p->places[i]);
 	return all || p->outdated ? refresh(p) : 0;
 }
 
@@ -304,8 +401,10 @@ places_get(struct places *p, size_t i)
 int
 places_open(struct places *p, size_t i, uid_t *ret_owner)
 {
+	const struct watched *w = &p->places[i];
 	struct place *place = &p->places[i].place;
-	int fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | (p->follow ? 0 : O_NOFOLLOW));
+	int fd = open(place->path,
+		      O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | (p->follow && !w->foreign ? 0 : O_NOFOLLOW));
 	struct stat st;
 
 	place->changed = false;
@@ -316,6 +415,10 @@ places_open(struct places *p, size_t i, uid_t *ret_owner)
 
 		close(fd);
 		return r;
+	}
+	if (w->foreign && (st.st_dev != w->dev || st.st_ino != w->ino)) {
+		close(fd);
+		return -ESTALE;
 	}
 	place->refused = st.st_uid != 0 && st.st_uid != geteuid() && geteuid() != 0;
 	if (place->refused) {

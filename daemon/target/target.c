@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "inner_pids.h"
 #include "life.h"
 #include "reader.h"
 #include "utf8.h"
@@ -83,12 +84,16 @@ target_snapshot(struct target *t, struct snapshot **ret)
 	r = snapshot_of(fd, &snap);
 	close(fd);
 	/* An inode number may be used again. */
-	if (r == 0 && (snap->random != t->random || snap->pid != t->pid || snap->start_time != t->start_time)) {
+	if (r == 0 &&
+	    (snap->random != t->random || snap->pid != t->inner_pid || snap->start_time != t->inner_start_time)) {
 		snapshot_free(snap);
 		return -ESTALE;
 	}
-	if (r == 0)
+	if (r == 0) {
+		snap->pid = t->pid;
+		snap->start_time = t->start_time;
 		*ret = snap;
+	}
 	return r;
 }
 
@@ -129,7 +134,7 @@ parse_name(const char *name, uint64_t *ret_pid, uint64_t *ret_start, uint64_t *r
 
 /* Where the program is: as its segment says, else as /proc says of a process that is known to be it. */
 static char *
-find_exe(const struct snapshot *snap, bool alive)
+find_exe(const struct snapshot *snap, uint32_t pid, bool alive)
 {
 	const char *path = "", *deleted;
 	char link[40], exe[4096];
@@ -141,7 +146,7 @@ find_exe(const struct snapshot *snap, bool alive)
 			path = snap->modules[i].path;
 	}
 	if (!path[0] && alive) {
-		(void)snprintf(link, sizeof(link), "/proc/%" PRIu32 "/exe", snap->pid);
+		(void)snprintf(link, sizeof(link), "/proc/%" PRIu32 "/exe", pid);
 		n = readlink(link, exe, sizeof(exe) - 1);
 		exe[n > 0 ? n : 0] = '\0';
 		deleted = strstr(exe, " (deleted)");
@@ -194,6 +199,31 @@ target_ask_alive(const struct target *t, int64_t now, struct target_watch *w)
 	return ask_alive(t->pid, t->start_time, &st, strrchr(t->path, '/') + 1, now, w);
 }
 
+/* Who the process is here, and whether it is alive. 1, 0, or -errno. */
+static int
+identify(struct target *t, const struct target_source *from, const struct stat *file, int64_t now,
+	 struct target_watch *w)
+{
+	uint32_t pid;
+	int r = ask_alive(t->inner_pid, t->inner_start_time, file, from->name, now, w);
+
+	t->pid = t->inner_pid;
+	t->start_time = t->inner_start_time;
+	if (r == 0) {
+		pid = inner_pids_find(from->inner_pids, t->inner_pid, t->inner_start_time, file, from->name,
+				      &t->start_time);
+		if (pid != 0) {
+			t->pid = pid;
+			w->maps_ms = now;
+			r = 1;
+		}
+	}
+	/* One without /proc does not know when it began. */
+	if (r > 0 && t->start_time == 0)
+		(void)life_start_time(t->pid, &t->start_time);
+	return r;
+}
+
 /* Fill in what the file and its snapshot tell. 0 or -ENOMEM. */
 static int
 describe(struct target *t, const struct stat *st, const struct snapshot *snap)
@@ -203,16 +233,14 @@ describe(struct target *t, const struct stat *st, const struct snapshot *snap)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	now_ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-	t->pid = snap->pid;
 	t->uid = st->st_uid; /* what the kernel says; the segment's word is that of its user namespace */
 	t->random = snap->random;
-	t->start_time = snap->start_time;
 	t->dev = st->st_dev;
 	t->ino = st->st_ino;
 	t->since_ns = (int64_t)snap->clock_start.realtime_ns;
 	if (t->since_ns <= 0 || t->since_ns > now_ns)
 		t->since_ns = now_ns;
-	t->exe = find_exe(snap, atomic_load(&t->alive));
+	t->exe = find_exe(snap, t->pid, atomic_load(&t->alive));
 	if (!t->exe)
 		return -ENOMEM;
 	choose_name(snap, t->exe, t->name);
@@ -239,8 +267,7 @@ open_segment(int dir, uid_t owner, const char *name, struct stat *ret_st)
 }
 
 int
-target_new(int dir, const char *dir_path, uid_t owner, const char *name, int64_t now, struct target_watch *w,
-	   struct target **ret)
+target_new(const struct target_source *from, int64_t now, struct target_watch *w, struct target **ret)
 {
 	struct target *t = NULL;
 	struct snapshot *snap = NULL;
@@ -248,9 +275,9 @@ target_new(int dir, const char *dir_path, uid_t owner, const char *name, int64_t
 	struct stat st;
 	int fd = -1, r = -EPROTO;
 
-	if (!parse_name(name, &pid, &start, &random))
+	if (!parse_name(from->name, &pid, &start, &random))
 		return -EPROTO;
-	fd = open_segment(dir, owner, name, &st);
+	fd = open_segment(from->dir, from->owner, from->name, &st);
 	if (fd < 0)
 		return fd;
 	r = snapshot_of(fd, &snap);
@@ -258,18 +285,20 @@ target_new(int dir, const char *dir_path, uid_t owner, const char *name, int64_t
 		r = -EPROTO;
 	if (r < 0)
 		goto out;
-	r = ask_alive(snap->pid, snap->start_time, &st, name, now, w);
-	if (r < 0)
-		goto out;
 	t = calloc(1, sizeof(*t));
 	if (!t) {
 		r = -ENOMEM;
 		goto out;
 	}
+	t->inner_pid = snap->pid;
+	t->inner_start_time = snap->start_time;
 	atomic_init(&t->refs, 1);
+	r = identify(t, from, &st, now, w);
+	if (r < 0)
+		goto out;
 	atomic_init(&t->alive, r > 0);
 	r = describe(t, &st, snap);
-	if (r == 0 && asprintf(&t->path, "%s/%s", dir_path, name) < 0) {
+	if (r == 0 && asprintf(&t->path, "%s/%s", from->dir_path, from->name) < 0) {
 		t->path = NULL;
 		r = -ENOMEM;
 	}

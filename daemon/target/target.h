@@ -6,19 +6,28 @@
 
 #include "targets.h"
 
+struct inner_pids;
+
 /* When a target was last asked what. All zero: never. */
 struct target_watch {
 	int64_t maps_ms;
 };
 
-/* The target of the file `name` in the directory behind `dir`, whose path and owner are given; without an id.
+/* Where a target's file is. All borrowed. */
+struct target_source {
+	int dir; /* of an open directory */
+	uid_t owner; /* of the directory */
+	const char *dir_path, *name;
+	struct inner_pids *inner_pids;
+};
+
+/* The target of a file, without an id.
  * Returns 0 and a reference in *ret, or
  *   -EPROTO   it is no segment, not of the process its name says, or from somebody who may not put it there
  *   -EAGAIN   not finished yet
  *   -errno    cannot be told now
  */
-int target_new(int dir, const char *dir_path, uid_t owner, const char *name, int64_t now_ms, struct target_watch *w,
-	       struct target **ret);
+int target_new(const struct target_source *from, int64_t now_ms, struct target_watch *w, struct target **ret);
 
 /* Ask whether a living target still is. 1, 0, or -errno: cannot be told now. */
 int target_ask_alive(const struct target *t, int64_t now_ms, struct target_watch *w);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "array.h"
+#include "inner_pids.h"
 #include "life.h"
 #include "places.h"
 #include "target.h"
@@ -58,6 +59,7 @@ struct targets {
 	pthread_mutex_t lock; /* over everything below */
 	int fd, timer;
 	struct places *places;
+	struct inner_pids *inner_pids;
 	struct entry *entries;
 	size_t n, room;
 	int64_t looked_ms; /* everywhere */
@@ -107,7 +109,8 @@ static void
 take_in(struct targets *t, struct entry *e, int dir, uid_t owner, int64_t now)
 {
 	struct target *target = NULL;
-	int r = target_new(dir, places_get(t->places, e->place)->path, owner, e->name, now, &e->watch, &target);
+	struct target_source from = { dir, owner, places_get(t->places, e->place)->path, e->name, t->inner_pids };
+	int r = target_new(&from, now, &e->watch, &target);
 
 	if (r == -EPROTO)
 		refuse(t, e);
@@ -320,6 +323,9 @@ targets_new(const char *const *dirs, struct targets **ret)
 		return -ENOMEM;
 	t->fd = t->timer = -1;
 	pthread_mutex_init(&t->lock, NULL);
+	t->inner_pids = inner_pids_new();
+	if (!t->inner_pids)
+		goto out;
 	r = places_new(dirs, &t->places);
 	if (r < 0)
 		goto out;
@@ -350,6 +356,7 @@ targets_free(struct targets *t)
 		entry_done(&t->entries[i]);
 	free(t->entries);
 	places_free(t->places);
+	inner_pids_free(t->inner_pids);
 	if (t->timer >= 0)
 		close(t->timer);
 	if (t->fd >= 0)

@@ -2,9 +2,11 @@
  *
  * A target is one segment file. It is alive while a process with its pid and start time maps that very file; after that
  * it is dead and its last profile stays readable until the file goes. Discovery looks at the known directories at the
- * start and follows them by inotify. A process of another pid namespace has a pid that means nothing here, and reads as
- * dead, but its file is kept for as long as anybody maps it. Files of the dead are removed after an hour, or earlier
- * where there are more than 64 of them, if they are ours to remove.
+ * start and follows them by inotify; in the roots of containers, chroots and other mount namespaces, too, as far as
+ * /proc/PID/root of their processes is open to us, where it takes some ten seconds to notice a new one. A process of
+ * another pid namespace is looked for by the pid it has there, and goes by the one it has here from then on. Where that is not
+ * ours to know it reads as dead, but its file is kept for as long as anybody maps it. Files of the dead are removed after
+ * an hour, or earlier where there are more than 64 of them, if they are ours to remove.
  * Threads: all functions may be called from any thread; a struct target is reference-counted and its fixed fields
  * never change.
  */
@@ -25,8 +27,11 @@ struct target {
 	char *path; /* of the segment file */
 	char *exe; /* of the program; "" if unknown */
 	char name[64]; /* the service it belongs to: valid UTF-8, not empty */
-	uint32_t pid, uid;
+	uint32_t pid,
+		uid; /* as we see them; the pid of one that ended in another pid namespace unseen is the one it had there */
 	uint64_t random, start_time;
+	uint32_t inner_pid; /* as its segment has it */
+	uint64_t inner_start_time;
 	int64_t since_ns; /* CLOCK_REALTIME of the first sample */
 	dev_t dev; /* with ino: the file itself, whatever is at its path now */
 	ino_t ino;
@@ -35,7 +40,7 @@ struct target {
 
 /* Where segments are looked for, in this order: `dirs` if not NULL (NULL-terminated), else $HEAPD_DIR if set, else
  * /run/heapd, $XDG_RUNTIME_DIR/heapd and /dev/shm/heapd-UID; as root those of every user. Directories that do not exist
- * yet are watched for through their parents. A subdirectory called run-* of any of them counts as well: `heapd run` gives
+ * yet are watched for through their parents. All are looked for in every root. A subdirectory called run-* of any of them counts as well: `heapd run` gives
  * each of its runs one. Returns 0 or -errno. */
 int targets_new(const char *const *dirs, struct targets **ret);
 void targets_free(struct targets *t);
@@ -55,7 +60,7 @@ int targets_find(struct targets *t, const char *what, struct target **ret);
 struct target *target_ref(struct target *t);
 void target_unref(struct target *t); /* NULL is fine */
 
-/* A fresh snapshot of the target, dead or alive. 0, or -errno as reader_open and reader_copy; -ESTALE if the file was
+/* A fresh snapshot of the target, dead or alive, with the target's pid and start time as we see them. 0, or -errno as reader_open and reader_copy; -ESTALE if the file was
  * replaced. */
 int target_snapshot(struct target *t, struct snapshot **ret);
 
