@@ -14,7 +14,8 @@
  *   CFAS          uint32_t[16][]           per live block: how far from the end of the stack each of its frames lies
  *
  * All fields are in the byte order of the machine. Sections start on page borders. Times are in ticks of the machine's
- * counter (x86: TSC, aarch64: CNTVCT); the header pairs a reading of it with CLOCK_MONOTONIC and CLOCK_REALTIME.
+ * counter (x86: TSC, aarch64: CNTVCT), 0 where the program may not read it; the header pairs a reading of it with CLOCK_MONOTONIC
+ * and CLOCK_REALTIME, and states its rate, so that both a block's age and the hour of its birth follow.
  *
  * How records become visible. `used` of a section counts claimed slots, not finished ones.
  *
@@ -49,7 +50,7 @@
 #include <stdint.h>
 
 #define HEAPD_SEGMENT_MAGIC "heapdsg"   /* 8 bytes with its NUL */
-#define HEAPD_SEGMENT_VERSION 1
+#define HEAPD_SEGMENT_VERSION 2
 #define HEAPD_SEGMENT_SUFFIX ".heapd"
 
 #define HEAPD_MAX_DEPTH 128             /* frames kept of one stack, nearest to the allocation first */
@@ -128,15 +129,17 @@ struct heapd_header {
 	_Atomic uint32_t control;       /* HEAPD_CONTROL_*; the file's owner may write it */
 	_Atomic uint64_t period_wanted; /* bytes; the file's owner may write it; 0 and values over HEAPD_PERIOD_MAX are ignored */
 	_Atomic uint64_t period;        /* bytes; in force for samples from now on; the sampler's */
+	_Atomic uint64_t max_samples;   /* a second; the file's owner may write it; to keep to it, period gets longer than wanted; 0: none */
 	struct heapd_section sections[HEAPD_SECTIONS];  /* all but `used` fixed */
 	_Atomic uint64_t samples;       /* sampled allocations, those on the overflow site included */
 	_Atomic uint64_t lost[HEAPD_LOSSES];
 	_Atomic uint64_t lost_bytes;    /* estimated bytes of the samples that were skipped */
 	_Atomic uint32_t modules_generation;    /* grows with every dlclose */
 	_Atomic uint32_t threads;       /* threads that took a sample so far */
-	/* Room for a later reading of the clocks, from which the rate of the ticks would follow; 0: none was made. */
-	_Atomic uint64_t clock_ticks, clock_monotonic_ns;
+	_Atomic uint64_t ticks_per_second;      /* measured against CLOCK_MONOTONIC, within 1 %; 0: not known, see below */
 };
+/* ticks_per_second is known from the first sample on that is 2^22 ticks (some milliseconds) younger than clock_start, and gets
+ * better in some steps over the first seconds. It stays 0 where no sample came so late, or the ticks were forbidden by then. */
 _Static_assert(sizeof(struct heapd_header) <= 4096, "the header is one page");
 
 enum { HEAPD_MODULE_MAIN = 1 };

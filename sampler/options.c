@@ -83,6 +83,8 @@ options_read(struct options *o)
 			n = number(v);
 			if (n >= 1 && n <= HEAPD_PERIOD_MAX)
 				o->period = n;
+		} else if ((v = value_of(*e, "HEAPD_MAX_SAMPLES")) != NULL) {
+			o->max_samples = number(v);
 		} else if ((v = value_of(*e, "HEAPD_SEED")) != NULL) {
 			o->seed = number(v);
 		} else if ((v = value_of(*e, "HEAPD_DIR")) != NULL) {

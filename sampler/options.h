@@ -12,6 +12,7 @@
 struct options {
 	bool enabled; /* false: stay inert */
 	uint64_t period; /* HEAPD_PERIOD, bytes, 1 to HEAPD_PERIOD_MAX; anything else is ignored */
+	uint64_t max_samples; /* HEAPD_MAX_SAMPLES, a second; 0: as many as the period brings */
 	uint64_t seed; /* HEAPD_SEED: makes the choice of samples repeatable; 0: random */
 	char dir[256]; /* HEAPD_DIR; "" if unset: the usual places are tried */
 	char runtime_dir[256]; /* XDG_RUNTIME_DIR */

@@ -19,6 +19,7 @@
 
 #include "live.h"
 #include "modules.h"
+#include "pace.h"
 #include "pages.h"
 #include "scratch.h"
 #include "segment_writer.h"
@@ -36,6 +37,7 @@ struct process {
 	struct sites sites;
 	struct live live;
 	struct scratch scratch;
+	struct pace pace;
 };
 
 /* Private to process.c and the looks below. */

@@ -22,12 +22,15 @@ period_now(struct process *p)
 	h = p->segment.header;
 	period = atomic_load_explicit(&p->segment.period, memory_order_relaxed);
 	wanted = atomic_load_explicit(&h->period_wanted, memory_order_relaxed);
-	if (wanted != period && wanted >= 1 && wanted <= HEAPD_PERIOD_MAX) {
+	if (unlikely(wanted < 1 || wanted > HEAPD_PERIOD_MAX))
+		return period;
+	if (unlikely(atomic_load_explicit(&h->max_samples, memory_order_relaxed) != 0))
+		wanted = pace_period(&p->pace, h, period, wanted, ticks_now());
+	if (wanted != period) {
 		atomic_store_explicit(&p->segment.period, wanted, memory_order_relaxed);
 		atomic_store_explicit(&h->period, wanted, memory_order_relaxed);
-		period = wanted;
 	}
-	return period;
+	return wanted;
 }
 
 /* Siblings of a fork must not make the same choices: their estimates are added up. Each child gets a number of its own from
@@ -197,7 +200,7 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	struct stack *stack;
 	struct heapd_live *record;
 	volatile uint64_t mark;
-	uint64_t weight;
+	uint64_t weight, now;
 	uint32_t id, site;
 
 	if (unlikely(!p) ||
@@ -228,7 +231,7 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	record->size = size;
 	record->weight = weight;
 	record->period = period;
-	record->birth = ticks_now();
+	record->birth = now = ticks_now();
 	__atomic_store_n(&record->site, site, __ATOMIC_RELAXED); /* a free_pop too late may look at it */
 	record->thread = t->serial;
 	if (unlikely(!live_add(&p->live, &p->segment, id, (uintptr_t)block))) {
@@ -240,6 +243,7 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	/* The block is still ours: its free, which counts after this, cannot have come. */
 	sites_count(&p->segment.sites[site].alloc, size, weight, memory_order_relaxed);
 	rmw_add(&p->segment.header->samples, 1, memory_order_relaxed);
+	segment_tick(&p->segment, now);
 end:
 	end(p, t);
 out:

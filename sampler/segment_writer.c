@@ -281,18 +281,101 @@ name_process(char *name, size_t size)
 	name[n] = '\0';
 }
 
-static struct heapd_clock
-clock_now(void)
-{
-	struct heapd_clock c;
-	struct timespec mono = { 0 }, real = { 0 };
+/* -- clocks -- */
 
-	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &mono); /* what the kernel says, not a library that fakes time */
-	c.ticks = ticks_now();
-	syscall(SYS_clock_gettime, CLOCK_REALTIME, &real);
-	c.monotonic_ns = (uint64_t)mono.tv_sec * 1000000000 + (uint64_t)mono.tv_nsec;
-	c.realtime_ns = (uint64_t)real.tv_sec * 1000000000 + (uint64_t)real.tv_nsec;
-	return c;
+#define CLOCK_TRIES 3
+#define MEASURE_FIRST (UINT64_C(1) << 22) /* ticks after clock_start; reading both takes a microsecond or so */
+#define MEASURE_LAST (UINT64_C(1) << 31)
+
+/* What the kernel says, not a library that fakes time. 0: it may not be asked. */
+static uint64_t
+clock_ns(clockid_t clock)
+{
+	struct timespec t;
+
+	if (syscall(SYS_clock_gettime, clock, &t) != 0)
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* The monotonic time, and the ticks that belong to it. Returns by how many those may be wrong, for the thread may have been
+ * stopped in between; at best of some tries. */
+static uint64_t
+clock_read(uint64_t *ticks, uint64_t *monotonic_ns)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < CLOCK_TRIES; i++) {
+		uint64_t before = ticks_now(), ns = clock_ns(CLOCK_MONOTONIC), width = ticks_now() - before;
+
+		if (width >= least)
+			continue;
+		least = width;
+		*ticks = before + width / 2;
+		*monotonic_ns = ns;
+	}
+	return least;
+}
+
+static uint64_t
+asleep_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME) - clock_ns(CLOCK_MONOTONIC);
+}
+
+static void
+clock_start(struct segment *s, struct heapd_clock *c)
+{
+	uint64_t width = clock_read(&c->ticks, &c->monotonic_ns);
+
+	c->realtime_ns = clock_ns(CLOCK_REALTIME);
+	s->clock_start = *c;
+	s->asleep_ns = asleep_ns();
+	/* A start that is not known well is no start to measure from before that no longer matters. */
+	atomic_store_explicit(&s->clock_due, c->ticks + (width < MEASURE_FIRST / 512 ? MEASURE_FIRST : 512 * width),
+			      memory_order_relaxed);
+}
+
+/* false: now is no good time for it. */
+static bool
+measure_ticks(const struct segment *s, uint64_t *ret_rate)
+{
+	const struct heapd_clock *start = &s->clock_start;
+	uint64_t ticks = 0, ns = 0, width;
+	uint64_t passed, slept;
+
+	if (!pages_begin())
+		return false;
+	width = clock_read(&ticks, &ns);
+	slept = asleep_ns() - s->asleep_ns;
+	pages_end();
+	if (start->ticks == 0 || ticks <= start->ticks || ns <= start->monotonic_ns)
+		return false;
+	passed = ns - start->monotonic_ns;
+	/* What the counter does while the machine is suspended differs from one to the other. */
+	if (width > (ticks - start->ticks) / 512 || slept + passed / 256 > passed / 128)
+		return false;
+	*ret_rate = (uint64_t)((wide)(ticks - start->ticks) * 1000000000 / passed);
+	return true;
+}
+
+/* Four times at most, each eight times as long after the start as the one before. */
+void
+segment_measure_ticks(struct segment *s, uint64_t ticks)
+{
+	uint64_t due = atomic_load_explicit(&s->clock_due, memory_order_relaxed), rate, next;
+	uint64_t passed = ticks - s->clock_start.ticks;
+
+	if (ticks < due || !atomic_compare_exchange_strong_explicit(&s->clock_due, &due, UINT64_MAX,
+								    memory_order_relaxed, memory_order_relaxed))
+		return;
+	if (measure_ticks(s, &rate) && segment_is_ours(s)) {
+		atomic_store_explicit(&s->header->ticks_per_second, rate, memory_order_relaxed);
+		next = passed >= MEASURE_LAST ? UINT64_MAX : ticks + 7 * passed;
+	} else {
+		next = ticks + passed / 2;
+	}
+	atomic_store_explicit(&s->clock_due, next, memory_order_relaxed);
 }
 
 /* -- creation -- */
@@ -314,7 +397,7 @@ lay_out(struct heapd_section sections[HEAPD_SECTIONS], unsigned scale)
 
 /* Fill what identifies this process, and what stays as it is. */
 static void
-fill_identity(struct heapd_header *h)
+fill_identity(struct segment *s, struct heapd_header *h)
 {
 	memcpy(h->magic, HEAPD_SEGMENT_MAGIC, sizeof(h->magic));
 	h->version = HEAPD_SEGMENT_VERSION;
@@ -322,7 +405,7 @@ fill_identity(struct heapd_header *h)
 	h->pid = (uint32_t)syscall(SYS_getpid);
 	h->uid = (uint32_t)syscall(SYS_geteuid);
 	h->start_time = start_time();
-	h->clock_start = clock_now();
+	clock_start(s, &h->clock_start);
 	h->random = h->clock_start.ticks ^ (uint64_t)h->pid << 32 ^ (uintptr_t)h;
 	h->random = random_next(&h->random) >> 16; /* told apart by eye, too */
 	name_process(h->name, sizeof(h->name));
@@ -422,6 +505,7 @@ publish(struct segment *s, const struct heapd_header *identity, const struct hea
 	atomic_store_explicit(&s->period, period, memory_order_relaxed);
 	atomic_store_explicit(&h->period, period, memory_order_relaxed);
 	atomic_store_explicit(&h->period_wanted, period, memory_order_relaxed);
+	atomic_store_explicit(&h->max_samples, options_get()->max_samples, memory_order_relaxed);
 	s->modules = (struct heapd_module *)((char *)h + sections[HEAPD_MODULES].offset);
 	s->strings = (char *)h + sections[HEAPD_STRINGS].offset;
 	s->frames = (struct heapd_frame *)((char *)h + sections[HEAPD_FRAMES].offset);
@@ -462,7 +546,7 @@ segment_create(struct segment *s, uint64_t period)
 	r = dir;
 	if (r < 0)
 		goto out;
-	fill_identity(identity);
+	fill_identity(s, identity);
 	file_name(name, identity);
 	r = -ECANCELED;
 	if (!segment_is_ours(s))

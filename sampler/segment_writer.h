@@ -28,6 +28,9 @@ struct segment { /* plain pointers into one shared mapping; fixed once created *
 	const _Atomic uint32_t *state; /* of our process; 0 in a fork child of it: not our segment. NULL: no matter */
 	_Alignas(64) _Atomic uint32_t used[HEAPD_SECTIONS]; /* claimed */
 	_Atomic uint64_t period; /* bytes, in force */
+	struct heapd_clock clock_start;
+	uint64_t asleep_ns; /* how long the machine had been suspended at clock_start */
+	_Atomic uint64_t clock_due; /* ticks when their rate is to be measured next */
 };
 
 static inline bool
@@ -58,6 +61,16 @@ segment_used(const struct segment *s, enum heapd_section_id section)
 	uint32_t ready = atomic_load_explicit(&s->ready[section], memory_order_relaxed);
 
 	return used < ready ? used : ready;
+}
+
+/* Measure the rate of the ticks, now being at so many, if it is time to. Seldom makes system calls. */
+void segment_measure_ticks(struct segment *s, uint64_t ticks);
+
+static inline void
+segment_tick(struct segment *s, uint64_t ticks)
+{
+	if (__builtin_expect(ticks >= atomic_load_explicit(&s->clock_due, memory_order_relaxed), 0))
+		segment_measure_ticks(s, ticks);
 }
 
 /* Create the file, map it and fill the header's fixed part. *s must be zero but for `state`. 0 or -errno; on failure nothing is left

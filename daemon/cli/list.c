@@ -43,7 +43,7 @@ static void
 row_add(struct columns *c, const struct target *t, const struct snapshot *s, const char *why)
 {
 	bool alive = atomic_load_explicit(&t->alive, memory_order_relaxed);
-	char text[64], error[SIZE_TEXT], both[2 * SIZE_TEXT + 8];
+	char text[64], error[COUNT_TEXT], both[sizeof(text) + COUNT_TEXT + 16];
 	struct totals totals;
 
 	columns_add(c, t->id, 0);
@@ -53,9 +53,8 @@ row_add(struct columns *c, const struct target *t, const struct snapshot *s, con
 	columns_add(c, alive ? "running" : "ended", 0);
 	columns_add(c, since_text(t->since_ns, text, sizeof(text)), 0);
 	if (!s) {
-		columns_add(c, "?", 0);
-		columns_add(c, "?", 0);
-		columns_add(c, "?", 0);
+		for (unsigned i = 0; i < 4; i++)
+			columns_add(c, "?", 0);
 		log_line("target %s cannot be read: %s", t->id, why);
 		return;
 	}
@@ -64,6 +63,11 @@ row_add(struct columns *c, const struct target *t, const struct snapshot *s, con
 		       size_format(totals.value[PROFILE_INUSE_SPACE], text, sizeof(text)),
 		       size_format(profile_error(totals.variance[PROFILE_INUSE_SPACE]), error, sizeof(error)));
 	columns_add(c, both, 0);
+	size_format((double)s->period, text, sizeof(text));
+	if (s->max_samples)
+		(void)snprintf(both, sizeof(both), "%s, ≤ %s/s", text,
+			       count_format((double)s->max_samples, error, sizeof(error)));
+	columns_add(c, s->max_samples ? both : text, 0);
 	columns_add(c, count_format((double)s->samples, text, sizeof(text)), 0);
 	columns_add(c, count_format((double)totals_dropped(s), text, sizeof(text)), 0);
 }
@@ -72,7 +76,8 @@ row_add(struct columns *c, const struct target *t, const struct snapshot *s, con
 static int
 list_write(const struct list_options *options, const struct source *source, struct target *const *list)
 {
-	static const char *const titles[] = { "ID", "PID", "NAME", "STATE", "SINCE", "IN USE", "SAMPLES", "DROPPED" };
+	static const char *const titles[] = { "ID",     "PID",    "NAME",    "STATE",  "SINCE",
+					      "IN USE", "PERIOD", "SAMPLES", "DROPPED" };
 	struct columns columns;
 	struct json j = { 0 };
 	struct text out = { 0 };
@@ -80,7 +85,7 @@ list_write(const struct list_options *options, const struct source *source, stru
 	size_t size;
 	int r;
 
-	columns_init(&columns, "lrlllrrr");
+	columns_init(&columns, "lrlllrrrr");
 	for (size_t i = 0; i < columns.n; i++)
 		columns_add(&columns, titles[i], 0);
 	json_object_begin(&j);

@@ -151,7 +151,8 @@ colon_if(const char *rest)
 char **
 preload_environment(const struct preload_options *options)
 {
-	static const char *const ours[] = { "LD_PRELOAD", "ASAN_OPTIONS", "HEAPD_DIR", "HEAPD_NAME", "HEAPD_PERIOD" };
+	static const char *const ours[] = { "LD_PRELOAD", "ASAN_OPTIONS", "HEAPD_DIR",
+					    "HEAPD_NAME", "HEAPD_PERIOD", "HEAPD_MAX_SAMPLES" };
 	const char *preload = getenv("LD_PRELOAD"), *asan = getenv("ASAN_OPTIONS");
 	struct text strings = { 0 };
 	size_t n = 0, at = 0;
@@ -159,7 +160,9 @@ preload_environment(const struct preload_options *options)
 
 	for (char **e = environ; *e; e++) {
 		bool replaced = value_of(*e, ours[0]) || value_of(*e, ours[1]) || value_of(*e, ours[2]) ||
-				(options->name && value_of(*e, ours[3])) || (options->period && value_of(*e, ours[4]));
+				(options->name && value_of(*e, ours[3])) ||
+				(options->period && value_of(*e, ours[4])) ||
+				(options->max_samples && value_of(*e, ours[5]));
 
 		if (!replaced) {
 			text_add_bytes(&strings, *e, strlen(*e) + 1);
@@ -178,6 +181,10 @@ preload_environment(const struct preload_options *options)
 	}
 	if (options->period) {
 		text_printf(&strings, "HEAPD_PERIOD=%" PRIu64 "%c", options->period, 0);
+		n++;
+	}
+	if (options->max_samples) {
+		text_printf(&strings, "HEAPD_MAX_SAMPLES=%" PRIu64 "%c", options->max_samples, 0);
 		n++;
 	}
 	block = strings.failed ? NULL : malloc((n + 1) * sizeof(*block) + strings.size);

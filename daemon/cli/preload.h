@@ -11,6 +11,7 @@ struct preload_options {
 	const char *dir; /* for segments */
 	const char *name; /* NULL: each program's own */
 	uint64_t period; /* 0: HEAPD_PERIOD as it is, else the sampler's default */
+	uint64_t max_samples; /* 0: HEAPD_MAX_SAMPLES as it is, else no ceiling */
 };
 
 /* Where libheapd.so is: $HEAPD_LIBRARY, beside this program in its build tree, in ../lib/heapd, or where it was installed.

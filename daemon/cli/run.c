@@ -23,10 +23,11 @@
  * copy the ended ones before they are cleared away. */
 #define LOOK_MS 2000
 #define GATHER_MS 200
+#define MAX_SAMPLES_MAX 1000000000 /* more than any program can */
 
 struct run_options {
 	struct listen_options listen;
-	uint64_t period;
+	uint64_t period, max_samples;
 	const char *name, *output;
 	bool quiet, no_serve;
 };
@@ -42,6 +43,15 @@ static const struct option run_table[] = {
 	  .sentence =
 		  "Sample one allocation every N bytes in the mean: 512k unless HEAPD_PERIOD says otherwise; 1 samples "
 		  "all." },
+	{ .name = "max-samples",
+	  .kind = OPTION_COUNT,
+	  .offset = offsetof(struct run_options, max_samples),
+	  .argument = "N",
+	  .least = 1,
+	  .most = MAX_SAMPLES_MAX,
+	  .sentence =
+		  "Take about N samples a second at most in each process: the period grows by itself when the program "
+		  "allocates faster, and shrinks again." },
 	{ .name = "name",
 	  .kind = OPTION_TEXT,
 	  .offset = offsetof(struct run_options, name),
@@ -112,6 +122,22 @@ period_check(struct run_options *options)
 	return EXIT_USAGE;
 }
 
+/* Likewise; here 0 is as good as none. */
+static int
+max_samples_check(struct run_options *options)
+{
+	const char *wanted = getenv("HEAPD_MAX_SAMPLES");
+
+	if (options->max_samples || !wanted)
+		return 0;
+	if (number_parse(wanted, &options->max_samples) == 0 && options->max_samples <= MAX_SAMPLES_MAX)
+		return 0;
+	log_line("HEAPD_MAX_SAMPLES=%s in the environment: the ceiling must be a whole number of samples a second, 0 "
+		 "for none",
+		 wanted);
+	return EXIT_USAGE;
+}
+
 static int
 options_check(struct run_options *options)
 {
@@ -123,7 +149,7 @@ options_check(struct run_options *options)
 		log_line("--output -: standard output belongs to the program; name a file");
 		return EXIT_USAGE;
 	}
-	if (period_check(options) != 0)
+	if (period_check(options) != 0 || max_samples_check(options) != 0)
 		return EXIT_USAGE;
 	return output_check(options->output);
 }
@@ -153,7 +179,8 @@ run_prepare(struct run *run)
 static int
 run_start(struct run *run, char **argv)
 {
-	struct preload_options with = { NULL, run->dir.path, run->options->name, run->options->period };
+	struct preload_options with = { NULL, run->dir.path, run->options->name, run->options->period,
+					run->options->max_samples };
 	struct text why = { 0 };
 	char **environment = NULL, *library = NULL;
 	int status = 0, r;

@@ -69,7 +69,7 @@ head_write(const struct target *t, const struct moment *m, const struct profile 
 {
 	const struct snapshot *s = m->snapshots[0];
 	char value[COUNT_TEXT], error[COUNT_TEXT], count[COUNT_TEXT], whole[COUNT_TEXT], period[SIZE_TEXT];
-	char samples[COUNT_TEXT], dropped[COUNT_TEXT];
+	char samples[COUNT_TEXT], dropped[COUNT_TEXT], most[COUNT_TEXT], ceiling[COUNT_TEXT + 24] = "";
 	struct text line = { 0 };
 
 	text_printf(&line, "%s  pid %u, %s  in use %s ± %s in %s blocks  allocated %s", t->name, t->pid,
@@ -81,9 +81,12 @@ head_write(const struct target *t, const struct moment *m, const struct profile 
 	(void)text_add_printable(to, text_string(&line), width);
 	text_printf(to, "%s\n", line_end);
 	text_done(&line);
-	text_printf(&line, "%s samples, one every %s; %s dropped; %zu sites",
+	if (s->max_samples)
+		(void)snprintf(ceiling, sizeof(ceiling), ", at most %s a second",
+			       count_format((double)s->max_samples, most, sizeof(most)));
+	text_printf(&line, "%s samples, one every %s%s; %s dropped; %zu sites",
 		    count_format((double)s->samples, samples, sizeof(samples)),
-		    size_format((double)s->period, period, sizeof(period)),
+		    size_format((double)s->period, period, sizeof(period)), ceiling,
 		    count_format((double)totals_dropped(s), dropped, sizeof(dropped)), sites);
 	(void)text_add_printable(to, text_string(&line), width);
 	text_printf(to, "%s\n%s\n", line_end, line_end);

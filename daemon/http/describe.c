@@ -81,6 +81,8 @@ describe_target(struct json *j, const struct target *t, const struct snapshot *s
 		describe_cmdline(j, s);
 		json_name(j, "period");
 		json_unsigned(j, s->period);
+		json_name(j, "max_samples");
+		json_unsigned(j, s->max_samples);
 		json_name(j, "time");
 		json_time(j, s->time_ns);
 		json_name(j, "sites");

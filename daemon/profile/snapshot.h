@@ -52,10 +52,12 @@ struct snapshot {
 	char *cmdline; /* arguments each ended by NUL, valid UTF-8; cmdline_length bytes and one more NUL */
 	size_t cmdline_length;
 	struct heapd_clock clock_start;
+	uint64_t ticks_per_second; /* of clock_start and all births; 0: not known */
 
 	int64_t time_ns; /* CLOCK_REALTIME when the copy was finished */
 	int64_t duration_ns; /* of a difference, at least 1; 0: totals since the start */
 	uint64_t period; /* bytes, in force then */
+	uint64_t max_samples; /* a second, for which the period may be longer than was wanted; 0: no such ceiling */
 	uint64_t samples;
 	uint64_t lost[HEAPD_LOSSES];
 	uint64_t lost_bytes;

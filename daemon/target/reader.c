@@ -316,12 +316,23 @@ copy_identity(const struct heapd_header *h, struct snapshot *snap)
 	return 0;
 }
 
+/* What counters there are: from 1 MHz (an early aarch64 board) to well beyond any clock. */
+#define TICK_RATE_MIN UINT64_C(1000000)
+#define TICK_RATE_MAX UINT64_C(100000000000)
+
 static void
 copy_counters(const struct heapd_header *now, struct snapshot *snap)
 {
 	snap->period = now->period;
 	if (snap->period == 0 || snap->period > HEAPD_PERIOD_MAX) {
 		snap->period = HEAPD_PERIOD_DEFAULT;
+		snap->inconsistent++;
+	}
+	snap->max_samples = now->max_samples;
+	snap->ticks_per_second = now->ticks_per_second;
+	if (snap->ticks_per_second != 0 &&
+	    (snap->ticks_per_second < TICK_RATE_MIN || snap->ticks_per_second > TICK_RATE_MAX)) {
+		snap->ticks_per_second = 0;
 		snap->inconsistent++;
 	}
 	snap->samples = now->samples;
@@ -407,20 +418,31 @@ out:
 
 /* -- control -- */
 
-int
-reader_set_period(int fd, uint64_t period)
+/* One aligned word: the sampler sees the old one or the new one. */
+static int
+set_word(int fd, size_t offset, uint64_t value)
 {
 	struct reader *reader = NULL;
 	ssize_t n;
-	int r;
+	int r = reader_open(fd, &reader);
 
-	if (period == 0 || period > HEAPD_PERIOD_MAX)
-		return -EINVAL;
-	r = reader_open(fd, &reader);
 	if (r < 0)
 		return r;
 	reader_free(reader);
-	/* One aligned word: the sampler sees the old one or the new one. */
-	n = pwrite(fd, &period, sizeof(period), offsetof(struct heapd_header, period_wanted));
-	return n == (ssize_t)sizeof(period) ? 0 : n < 0 ? -errno : -EIO;
+	n = pwrite(fd, &value, sizeof(value), (off_t)offset);
+	return n == (ssize_t)sizeof(value) ? 0 : n < 0 ? -errno : -EIO;
+}
+
+int
+reader_set_period(int fd, uint64_t period)
+{
+	if (period == 0 || period > HEAPD_PERIOD_MAX)
+		return -EINVAL;
+	return set_word(fd, offsetof(struct heapd_header, period_wanted), period);
+}
+
+int
+reader_set_max_samples(int fd, uint64_t max_samples)
+{
+	return set_word(fd, offsetof(struct heapd_header, max_samples), max_samples);
 }

@@ -28,6 +28,7 @@ int reader_copy(struct reader *r, struct snapshot *snap);
 
 /* Write the control words of the segment behind fd (opened O_RDWR by its owner or root). 0, -EINVAL or -errno. */
 int reader_set_period(int fd, uint64_t period);
+int reader_set_max_samples(int fd, uint64_t max_samples);
 
 void reader_free(struct reader *r); /* NULL is fine */
 

@@ -97,8 +97,8 @@ target_snapshot(struct target *t, struct snapshot **ret)
 	return r;
 }
 
-int
-target_set_period(struct target *t, uint64_t period)
+static int
+set_word(struct target *t, int (*set)(int fd, uint64_t value), uint64_t value)
 {
 	int fd, r;
 
@@ -107,9 +107,21 @@ target_set_period(struct target *t, uint64_t period)
 	fd = target_open(t, O_RDWR);
 	if (fd < 0)
 		return fd;
-	r = reader_set_period(fd, period);
+	r = set(fd, value);
 	close(fd);
 	return r;
+}
+
+int
+target_set_period(struct target *t, uint64_t period)
+{
+	return set_word(t, reader_set_period, period);
+}
+
+int
+target_set_max_samples(struct target *t, uint64_t max_samples)
+{
+	return set_word(t, reader_set_max_samples, max_samples);
 }
 
 /* -- from a file to a target -- */

@@ -68,6 +68,9 @@ int target_snapshot(struct target *t, struct snapshot **ret);
  * -ESTALE as above. */
 int target_set_period(struct target *t, uint64_t period);
 
+/* The same for the ceiling on samples a second; 0 lifts it. */
+int target_set_max_samples(struct target *t, uint64_t max_samples);
+
 /* Files that were not taken in as targets, and why, since the start: counted for /metrics and `heapd list -v`. */
 uint64_t targets_refused(struct targets *t);
 

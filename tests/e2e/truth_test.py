@@ -90,6 +90,17 @@ def estimates_of_fork_children_and_their_parent_are_unbiased(place):
 
 
 @test
+def estimates_are_unbiased_while_a_ceiling_moves_the_period(place):
+	compare(place, ["--period", "64", "--max-samples", "800", "--runs", "800", "--bias", "3"], ["sizes", "0x40000", "16", "0x1000"])
+
+
+@test
+def births_are_told_in_ticks_whose_rate_is_right(place):
+	r = place.run([os.path.join(TARGETS, "births")], env=place.preload(1))
+	check_eq((0, "right\n"), (r.code, r.text), "births")
+
+
+@test
 def siblings_of_a_fork_sample_independently(place):
 	estimated(place, 4096, 100, "forks", "1", "8", "10000", options=["--together", "--coverage", "88", "100"])
 

@@ -1,7 +1,7 @@
 /* truth_check - runs a target under the sampler, again and again, and compares its segments with its own tables.
  *
- *   truth_check --library LIBHEAPD [--period N] [--runs N] [--first-seed N] [--bias PERCENT]
- *               [--coverage LOW HIGH] [--together] -- PROGRAM [ARGUMENT...]
+ *   truth_check --library LIBHEAPD [--period N] [--max-samples N] [--runs N] [--first-seed N]
+ *               [--bias PERCENT] [--coverage LOW HIGH] [--together] -- PROGRAM [ARGUMENT...]
  *
  * At period 1 every value must be exactly right. At other periods, with T the truth, e an estimate and v its variance as
  * the segment states them, over all runs:
@@ -13,6 +13,7 @@
  *              as many not sampled allocations a run count here, and only if they weigh alike: with fewer of either, a
  *              normal interval covers too little whatever the sampler does.
  * Where all is sampled, the mean estimate must be within a thousandth.
+ * With --max-samples the sampler keeps to that ceiling, and has to have moved the period in nearly every process.
  * With --together the processes of a run count as one, as those of a service do: their errors must be independent.
  * Exit status: 0 all is well, 1 not, 2 it could not be tried.
  */
@@ -60,7 +61,7 @@ static int n_results;
 static const char *library;
 static uint64_t period = 1, runs = 1, first_seed = 1;
 static double bias_percent = 1, coverage_low, coverage_high;
-static uint64_t processes, segments, total_samples;
+static uint64_t max_samples, processes, segments, total_samples, stretched;
 static bool failed, together;
 
 __attribute__((format(printf, 1, 2), noreturn)) static void
@@ -107,6 +108,10 @@ run_program(char **argv, const char *dir, uint64_t seed)
 		setenv("HEAPD_DIR", dir, 1);
 		snprintf(number, sizeof(number), "%llu", (unsigned long long)period);
 		setenv("HEAPD_PERIOD", number, 1);
+		if (max_samples) {
+			snprintf(number, sizeof(number), "%llu", (unsigned long long)max_samples);
+			setenv("HEAPD_MAX_SAMPLES", number, 1);
+		}
 		snprintf(number, sizeof(number), "%llu", (unsigned long long)seed);
 		setenv("HEAPD_SEED", number, 1);
 		execvp(argv[0], argv);
@@ -241,6 +246,7 @@ estimate(const struct snapshot *snap, struct expected *x, int n)
 	if (snap->inconsistent)
 		complain("process %u: %llu inconsistent values", snap->pid, (unsigned long long)snap->inconsistent);
 	total_samples += snap->samples;
+	stretched += snap->period > period;
 	segments++;
 }
 
@@ -488,6 +494,8 @@ parse(int argc, char **argv)
 			library = value;
 		else if (strcmp(option, "--period") == 0)
 			period = strtoull(value, NULL, 0);
+		else if (strcmp(option, "--max-samples") == 0)
+			max_samples = strtoull(value, NULL, 0);
 		else if (strcmp(option, "--runs") == 0)
 			runs = strtoull(value, NULL, 0);
 		else if (strcmp(option, "--first-seed") == 0)
@@ -501,8 +509,9 @@ parse(int argc, char **argv)
 			give_up("unknown option %s; the top of truth_check.c explains", option);
 	}
 	if (!library || period == 0 || runs == 0 || first_seed == 0 || i + 1 >= argc)
-		give_up("usage: truth_check --library LIB [--period N] [--runs N] [--first-seed N] [--bias PERCENT]"
-			" [--coverage LOW HIGH] [--together] -- PROGRAM [ARGUMENT...]");
+		give_up("usage: truth_check --library LIB [--period N] [--max-samples N] [--runs N]"
+			" [--first-seed N] [--bias PERCENT] [--coverage LOW HIGH] [--together] -- PROGRAM "
+			"[ARGUMENT...]");
 	return argv + i + 1;
 }
 
@@ -525,6 +534,9 @@ main(int argc, char **argv)
 	       (unsigned long long)segments, (unsigned long long)total_samples);
 	if (segments == 0)
 		complain("not one segment");
+	if (max_samples && stretched < segments - segments / 10)
+		complain("a ceiling of %llu samples a second was felt in %llu segments only",
+			 (unsigned long long)max_samples, (unsigned long long)stretched);
 	if (period > 1) {
 		print_sites();
 		for (int v = 0; v < VALUES; v++)

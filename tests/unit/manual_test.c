@@ -102,10 +102,11 @@ TEST(every_default_in_the_tables_is_what_its_own_parser_takes)
 
 TEST(environment_and_exit_statuses_are_in_the_manual)
 {
-	static const char *const words[] = { "HEAPD_PERIOD",  "HEAPD_NAME",   "HEAPD_DIR",
-					     "HEAPD_LIBRARY", "HEAPD_SEED",   "XDG_RUNTIME_DIR",
-					     "125",           "126",          "127",
-					     "128",           "go tool pprof" };
+	static const char *const words[] = {
+		"HEAPD_PERIOD", "HEAPD_NAME",      "HEAPD_DIR", "HEAPD_LIBRARY", "HEAPD_MAX_SAMPLES",
+		"HEAPD_SEED",   "XDG_RUNTIME_DIR", "125",       "126",           "127",
+		"128",          "go tool pprof"
+	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		contains(manual(), words[i]);

@@ -83,11 +83,15 @@ TEST(a_copy_holds_what_the_sampler_wrote)
 	struct snapshot *s;
 
 	f->header.lost[HEAPD_LOST_DEEP] = 7;
+	f->header.max_samples = 1000;
+	f->header.ticks_per_second = 2400000000;
 	fake_write(f, fd);
 	s = copy(fd, &error);
 	CHECK_EQ(0, error);
 	if (!s)
 		return;
+	CHECK_EQ(1000, s->max_samples);
+	CHECK_EQ(2400000000, s->ticks_per_second);
 	CHECK_EQ(8123, s->pid);
 	CHECK_EQ(4711, s->start_time);
 	CHECK_EQ(0xabcd1f3a, s->random);
@@ -126,7 +130,7 @@ static const struct {
 	const char *word;
 } damages[] = {
 	{ offsetof(struct heapd_header, magic), 1, 'H', true, "magic" },
-	{ offsetof(struct heapd_header, version), 4, 2, true, "version 2" },
+	{ offsetof(struct heapd_header, version), 4, HEAPD_SEGMENT_VERSION + 1, true, "version 3" },
 	{ offsetof(struct heapd_header, header_size), 4, 512, true, "header" },
 	{ offsetof(struct heapd_header, pid), 4, 1, false, "checksum" },
 	{ offsetof(struct heapd_header, file_size), 8, UINT64_C(1) << 60, true, "truncated" },
@@ -560,6 +564,29 @@ TEST(random_bytes_behind_a_good_header_never_leave_their_bounds)
 	}
 }
 
+TEST(a_counter_too_slow_or_too_fast_to_be_one_has_no_rate)
+{
+	static const uint64_t rates[] = { 1, 999999, UINT64_C(100000000001), UINT64_MAX };
+
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		struct fake_segment *f = small_segment();
+		int fd = temporary_file(), error;
+		struct snapshot *s;
+
+		f->header.ticks_per_second = rates[i];
+		fake_write(f, fd);
+		s = copy(fd, &error);
+		CHECK_EQ(0, error);
+		if (s) {
+			CHECK_EQ(0, s->ticks_per_second);
+			CHECK_EQ(1, s->inconsistent);
+		}
+		snapshot_free(s);
+		fake_free(f);
+		close(fd);
+	}
+}
+
 TEST(a_new_period_reaches_the_word_the_sampler_looks_at)
 {
 	struct fake_segment *f = small_segment();
@@ -573,6 +600,10 @@ TEST(a_new_period_reaches_the_word_the_sampler_looks_at)
 	CHECK_EQ(sizeof(h), pread(fd, &h, sizeof(h), 0));
 	CHECK_EQ(65536, h.period_wanted);
 	CHECK_EQ(HEAPD_PERIOD_DEFAULT, h.period);
+	CHECK_EQ(0, reader_set_max_samples(fd, 500));
+	CHECK_EQ(sizeof(h), pread(fd, &h, sizeof(h), 0));
+	CHECK_EQ(500, h.max_samples);
+	CHECK_EQ(65536, h.period_wanted);
 	fake_free(f);
 	close(fd);
 }

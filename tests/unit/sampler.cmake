@@ -1,5 +1,7 @@
 sampler_test(random random.c)
 target_link_libraries(random_test PRIVATE m)
+sampler_test(pace pace.c random.c)
+target_link_libraries(pace_test PRIVATE m)
 set(segment_sources segment_writer.c options.c pages.c random.c ticks.c)
 sampler_test(live live.c ${segment_sources})
 sampler_test(sites sites.c ${segment_sources})

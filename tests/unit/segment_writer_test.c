@@ -2,13 +2,16 @@
 #include "segment_writer.h"
 
 #include <errno.h>
+#include <math.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "shm_dir.h"
 #include "test.h"
+#include "ticks.h"
 
 /* Run the body in a child, whose limits are its own; its checks count here. */
 static bool
@@ -101,6 +104,63 @@ TEST(nothing_is_claimed_or_counted_in_a_segment_that_is_not_ours)
 	segment_lose(&s, HEAPD_LOST_BUSY);
 	CHECK_EQ(0, s.header->lost[HEAPD_LOST_BUSY]);
 	CHECK_EQ(1, s.header->sections[HEAPD_LIVE].used);
+	munmap(s.header, s.header->file_size);
+}
+
+static double
+seconds_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+TEST(a_later_sample_measures_the_rate_of_the_ticks)
+{
+	struct segment s = { 0 };
+	double rate, real = 0, from, best = INFINITY;
+	uint64_t start, ticks;
+
+	CHECK_EQ(0, segment_create(&s, 1));
+	CHECK_EQ(0, s.header->ticks_per_second);
+	segment_tick(&s, s.header->clock_start.ticks + 1000); /* much too early */
+	CHECK_EQ(0, s.header->ticks_per_second);
+	start = s.header->clock_start.ticks;
+	from = (double)s.header->clock_start.monotonic_ns * 1e-9;
+	/* It asks again and again where the machine is too busy to tell. */
+	while (s.header->ticks_per_second == 0)
+		segment_tick(&s, ticks_now());
+	rate = (double)s.header->ticks_per_second;
+	/* What it is in truth: over a tenth of a second, at the best of some readings. */
+	while (seconds_now() - from < 0.1)
+		;
+	for (int i = 0; i < 1000; i++) {
+		double before = seconds_now(), after;
+
+		ticks = ticks_now();
+		after = seconds_now();
+		if (after - before < best) {
+			best = after - before;
+			real = (double)(ticks - start) / ((before + after) / 2 - from);
+		}
+	}
+	CHECK_NEAR(real, rate, real / 100);
+	munmap(s.header, s.header->file_size);
+}
+
+TEST(without_ticks_there_is_no_rate)
+{
+	struct segment s = { 0 };
+
+	atomic_store(&ticks_forbidden, true);
+	CHECK_EQ(0, segment_create(&s, 1));
+	CHECK_EQ(0, s.header->clock_start.ticks);
+	CHECK(s.header->clock_start.monotonic_ns > 0);
+	segment_tick(&s, ticks_now());
+	atomic_store(&ticks_forbidden, false);
+	segment_tick(&s, ticks_now()); /* allowed again: it is not known when they began */
+	CHECK_EQ(0, s.header->ticks_per_second);
 	munmap(s.header, s.header->file_size);
 }
 

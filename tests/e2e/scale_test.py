@@ -1,0 +1,69 @@
+"""Much of everything: samples a second, stacks, live samples."""
+
+import json
+import os
+import time
+
+from e2e import *
+
+
+def described(place, pid):
+	rows = json.loads(place.heapd("list", "--json").good().text)["targets"]
+	return next((t for t in rows if t["pid"] == pid), None)
+
+
+@test
+def a_ceiling_on_samples_a_second_is_kept_and_shown(place):
+	started = time.monotonic()
+	r = place.heapd("run", "--quiet", "--no-serve", "--period", "1", "--max-samples", "1000", "--", os.path.join(TARGETS, "churn"), "10000000").good()
+	seconds = time.monotonic() - started
+	target, = json.loads(place.heapd("list", "--json").good().text)["targets"]
+	check_eq(1000, target["max_samples"], "the ceiling")
+	# A flood brings a second's worth more before the period has followed. Without a ceiling it would be millions.
+	check(100 <= target["samples"] <= 1200 * seconds + 2000, f"samples in {seconds:.2f} s", target["samples"])
+	check(target["period"] > 1, "the period grew", target)
+	truth = sum(map(int, re.findall(r"^site \S+ (\d+)", r.text, re.M)))
+	objects = target["totals"]["alloc_objects"]
+	check_near(truth, objects["value"], 6 * objects["standard_error"] + 0.05 * truth, "blocks allocated")
+	check_match(r"IN USE +PERIOD +SAMPLES", place.heapd("list").good().text, "heapd list")
+	check_match(r"≤ 1,000/s", place.heapd("list").good().text, "heapd list")
+	check_match(r"one every .*, at most 1,000 a second", place.heapd("top").good().text, "heapd top")
+
+
+@test
+def a_ceiling_is_set_and_lifted_while_the_program_runs(place):
+	running = place.start([place.compile("leaky.c"), "50"], stdin=subprocess.PIPE, env=place.preload(1))
+	wait_until(lambda: described(place, running.pid), "it is sampled", running=running)
+
+	def allocate(rounds):
+		running.process.stdin.write(b"\n" * rounds)
+		running.process.stdin.flush()
+
+	def period_is(condition, what):
+		def look():
+			allocate(200)
+			return condition(described(place, running.pid)["period"])
+		wait_until(look, what, running=running)
+	r = place.heapd("set", str(running.pid), "--max-samples", "20").good()
+	check_match(r"samples a second were unlimited and are 20", r.errors, "heapd set")
+	check_eq(20, described(place, running.pid)["max_samples"], "the ceiling")
+	period_is(lambda p: p > 64, "the period grows")
+	place.heapd("set", str(running.pid), "--max-samples", "0").good()
+	period_is(lambda p: p == 1, "the period is what was asked for again")
+	for value in ("-1", "many", "10/s"):
+		r = place.heapd("set", str(running.pid), "--max-samples", value)
+		check_eq(2, r.code, f"exit code of heapd set --max-samples {value}")
+		check_in("whole number", r.errors, f"what heapd set --max-samples {value} says")
+
+
+@test
+def a_ceiling_that_is_no_number_is_refused_before_the_program_starts(place):
+	for value in ("0", "ten", "5k"):
+		check_eq(2, place.heapd("run", "--max-samples", value, "--", "true").code, f"exit code of --max-samples {value}")
+	r = place.heapd("run", "--", "true", env={"HEAPD_MAX_SAMPLES": "lots"})
+	check_eq(2, r.code, "exit code with HEAPD_MAX_SAMPLES=lots")
+	check_in("HEAPD_MAX_SAMPLES=lots", r.errors, "what is said of it")
+
+
+if __name__ == "__main__":
+	main()
