@@ -52,7 +52,7 @@ static int
 open_by_path(const struct module_place *p, struct file *f)
 {
 	uint64_t inode;
-	int r = target_files_open(p->target, p->module->path, true, &f->fd, &f->status);
+	int r = target_files_open(p->target, p->module->path, true, p->uid, &f->fd, &f->status);
 
 	if (r < 0 || p->module->build_id_length > 0)
 		return r;
@@ -81,7 +81,7 @@ open_candidate(const struct module_place *p, unsigned n, struct file *f)
 	case CANDIDATE_HOST:
 		if (m->path[0] != '/' || (p->target && m->build_id_length == 0))
 			return -ENOENT;
-		return host_file_open(m->path, true, &f->fd, &f->status);
+		return host_file_open(m->path, true, p->uid, &f->fd, &f->status);
 	}
 	for (n -= CANDIDATE_DEBUG; *directory && n > 0; n--)
 		directory++;
@@ -89,7 +89,7 @@ open_candidate(const struct module_place *p, unsigned n, struct file *f)
 		return -ERANGE;
 	if (!build_id_path(*directory, m->build_id, m->build_id_length, path))
 		return -ENOENT;
-	return host_file_open(path, true, &f->fd, &f->status);
+	return host_file_open(path, true, 0, &f->fd, &f->status);
 }
 
 /* The same file by another name is not read twice. */
@@ -143,7 +143,7 @@ open_module(struct search *s, uint32_t flags)
 
 		if (r == -ERANGE)
 			return s->result;
-		if (r == -ESTALE || r == -EINVAL || r == -EFBIG)
+		if (r == -ESTALE || r == -EINVAL || r == -EFBIG || r == -EACCES)
 			s->result = r;
 		if (r < 0)
 			continue;
@@ -167,13 +167,13 @@ offer_path(struct search *s, enum wire_type type, const char *path)
 	struct file f;
 	int r = 1;
 
-	if (host_file_open(path, true, &f.fd, &f.status) == 0) {
+	if (host_file_open(path, true, s->place->uid, &f.fd, &f.status) == 0) {
 		if (was_tried(s, &f))
 			close(f.fd);
 		else
 			r = offer(s, type, &f, 0, &status);
 	}
-	if (r == 1 && target && target_files_open(target, path, true, &f.fd, &f.status) == 0) {
+	if (r == 1 && target && target_files_open(target, path, true, s->place->uid, &f.fd, &f.status) == 0) {
 		if (was_tried(s, &f))
 			close(f.fd);
 		else

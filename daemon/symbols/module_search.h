@@ -11,6 +11,7 @@ struct target_files;
 struct module_place { /* all borrowed */
 	const struct snapshot_module *module;
 	struct target_files *target; /* NULL if the process is gone */
+	uint32_t uid; /* whose it is */
 	const char *const *debug_dirs; /* NULL-terminated */
 };
 
@@ -24,6 +25,7 @@ struct module_place { /* all borrowed */
  *   -ESTALE    only files of other builds: it was replaced
  *   -ENOEXEC   not an ELF file, or a damaged one
  *   -EINVAL    not a regular file, or empty
+ *   -EACCES    the target's user, or we, may not read it
  *   -EFBIG     more than TARGET_FILE_MAX
  *   -ENOMEM    too big for the worker
  *   or as worker_link_file, after which the worker is gone */

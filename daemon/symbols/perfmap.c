@@ -195,7 +195,7 @@ perfmap_update(struct perfmap *p, struct target_files *target)
 	int fd, r;
 
 	name_file(path, sizeof(path), target_files_inner_pid(target));
-	r = target_files_open(target, path, false, &fd, &file);
+	r = target_files_open(target, path, false, target_files_uid(target), &fd, &file);
 	return r < 0 ? r : update(p, fd, &file, target_files_uid(target));
 }
 
@@ -210,7 +210,7 @@ perfmap_update_ended(struct perfmap *p, const struct snapshot *ended)
 	if (target_files_pid_is_reused(ended->pid, ended->start_time))
 		return -ESTALE;
 	name_file(path, sizeof(path), ended->pid);
-	r = host_file_open(path, false, &fd, &file);
+	r = host_file_open(path, false, ended->uid, &fd, &file);
 	if (r < 0)
 		return r;
 	if (file.st_mtim.tv_sec < 0 || (uint64_t)file.st_mtim.tv_sec < began_s) {

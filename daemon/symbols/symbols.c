@@ -307,6 +307,8 @@ reason_text(int r)
 		return "the file was replaced by another build";
 	case -EINVAL:
 		return "not a regular file, or empty";
+	case -EACCES:
+		return "the program's user may not read the file";
 	case -ENOEXEC:
 		return "not a sound ELF file";
 	case -ETIMEDOUT:
@@ -350,8 +352,11 @@ worker_is_gone(int r)
 static int
 ask(struct job *j, uint32_t number, uint32_t flags, const uint64_t *addresses, size_t n, size_t *ret_done)
 {
+	uint32_t known = j->target ? target_files_uid(j->target) : TARGET_UID_UNKNOWN;
+	uint32_t uid = known == TARGET_UID_UNKNOWN ? j->snap->uid : known;
 	const struct module_place place = { .module = &j->snap->modules[number],
 					    .target = j->target,
+					    .uid = uid,
 					    .debug_dirs = (const char *const *)j->s->debug_dirs };
 	int64_t deadline_ms = wire_now_ms() + j->s->timeout_ms + (int64_t)(n / 10);
 	int r = module_search(j->s->link, &place, flags, &deadline_ms);

@@ -26,9 +26,18 @@ struct target_files {
 	bool mappings_read;
 };
 
+/* A target may name what is secret to its user and not to us. */
+static bool
+readable_for(const struct stat *st, uint32_t uid)
+{
+	if (uid == 0 || uid == geteuid())
+		return true; /* open() will tell */
+	return st->st_mode & S_IROTH || (st->st_uid == uid && st->st_mode & S_IRUSR);
+}
+
 /* From a descriptor that only names a file to one that reads it. Takes `path_fd` in any case. */
 static int
-open_for_reading(int path_fd, int *ret_fd, struct stat *ret_stat)
+open_for_reading(int path_fd, uint32_t uid, int *ret_fd, struct stat *ret_stat)
 {
 	char name[64];
 	struct stat status;
@@ -40,6 +49,8 @@ open_for_reading(int path_fd, int *ret_fd, struct stat *ret_stat)
 		r = -errno;
 	else if (!S_ISREG(status.st_mode) || status.st_size == 0)
 		r = -EINVAL;
+	else if (!readable_for(&status, uid))
+		r = -EACCES;
 	else if (status.st_size > TARGET_FILE_MAX)
 		r = -EFBIG;
 	if (r == 0) {
@@ -57,9 +68,9 @@ open_for_reading(int path_fd, int *ret_fd, struct stat *ret_stat)
 }
 
 int
-host_file_open(const char *path, bool follow, int *ret_fd, struct stat *ret_stat)
+host_file_open(const char *path, bool follow, uint32_t uid, int *ret_fd, struct stat *ret_stat)
 {
-	return open_for_reading(open(path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW)), ret_fd, ret_stat);
+	return open_for_reading(open(path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW)), uid, ret_fd, ret_stat);
 }
 
 /* One small file below /proc/PID, whole, terminated. */
@@ -184,7 +195,8 @@ target_files_inner_pid(const struct target_files *t)
 }
 
 int
-target_files_open(struct target_files *t, const char *path, bool follow, int *ret_fd, struct stat *ret_stat)
+target_files_open(struct target_files *t, const char *path, bool follow, uint32_t uid, int *ret_fd,
+		  struct stat *ret_stat)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW),
 				.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
@@ -199,13 +211,13 @@ target_files_open(struct target_files *t, const char *path, bool follow, int *re
 		path += strspn(path, "/");
 		fd = openat(t->root, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
 	}
-	return open_for_reading((int)fd, ret_fd, ret_stat);
+	return open_for_reading((int)fd, uid, ret_fd, ret_stat);
 }
 
 int
 target_files_open_program(struct target_files *t, int *ret_fd, struct stat *ret_stat)
 {
-	return open_for_reading(openat(t->proc, "exe", O_PATH | O_CLOEXEC), ret_fd, ret_stat);
+	return open_for_reading(openat(t->proc, "exe", O_PATH | O_CLOEXEC), 0, ret_fd, ret_stat);
 }
 
 static int
@@ -267,7 +279,7 @@ target_files_open_mapped(struct target_files *t, uint64_t start, uint64_t end, i
 	if (!m)
 		return -ENOENT;
 	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, m->start, m->end);
-	return open_for_reading(openat(t->proc, name, O_PATH | O_CLOEXEC), ret_fd, ret_stat);
+	return open_for_reading(openat(t->proc, name, O_PATH | O_CLOEXEC), 0, ret_fd, ret_stat);
 }
 
 uint64_t

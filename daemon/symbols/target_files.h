@@ -2,7 +2,8 @@
  *
  * The names come from a target, which may be hostile, and are meant in its view of the file system. So a file is looked up
  * below the root the target has, cannot lead out of there by links, is opened for reading only after it has proved to be
- * a regular file of sane size, and never blocks the way a FIFO or a terminal would.
+ * a regular file of sane size that the target's own user may read, and never blocks the way a FIFO or a terminal would.
+ * For that user counts what the file's mode gives its owner and everybody; groups, and the directories on the way, do not.
  */
 #ifndef HEAPD_TARGET_FILES_H
 #define HEAPD_TARGET_FILES_H
@@ -17,9 +18,10 @@
 
 struct target_files;
 
-/* A file as this process sees it; its last part is not followed if it is a link, unless follow. 0 and an fd, or -errno:
- * -EINVAL for what is not a regular file or is empty, -EFBIG. */
-int host_file_open(const char *path, bool follow, int *ret_fd, struct stat *ret_stat);
+/* A file as this process sees it, for a target of that user (0: whatever we may read ourselves); its last part is not
+ * followed if it is a link, unless follow. 0 and an fd, or -errno: -EINVAL for what is not a regular file or is empty,
+ * -EFBIG, -EACCES for what that user may not read. */
+int host_file_open(const char *path, bool follow, uint32_t uid, int *ret_fd, struct stat *ret_stat);
 
 /* The files of a running process. start_time as in /proc/PID/stat; if the process there has another one, the answer is
  * -ESRCH, as it is for pid 0 and for a process that is gone; -ENOMEM. */
@@ -32,8 +34,9 @@ bool target_files_pid_is_reused(uint32_t pid, uint64_t start_time);
 uint32_t target_files_uid(const struct target_files *t); /* real uid, or TARGET_UID_UNKNOWN */
 uint32_t target_files_inner_pid(const struct target_files *t); /* what the process itself believes to be */
 
-/* The file of this name as the process sees it; its last part is not followed if it is a link, unless follow. */
-int target_files_open(struct target_files *t, const char *path, bool follow, int *ret_fd, struct stat *ret_stat);
+/* The file of this name as the process sees it; uid and follow as above. */
+int target_files_open(struct target_files *t, const char *path, bool follow, uint32_t uid, int *ret_fd,
+		      struct stat *ret_stat);
 
 /* The program itself, even if its file was deleted or replaced. */
 int target_files_open_program(struct target_files *t, int *ret_fd, struct stat *ret_stat);

@@ -22,6 +22,7 @@
 
 struct reader {
 	int fd;
+	uint32_t uid; /* the file's owner, whatever its header says */
 	struct heapd_header header; /* the fixed part and the sections, checked when it was opened */
 };
 
@@ -46,6 +47,7 @@ reader_open(int fd, struct reader **ret)
 	if (!reader)
 		return -ENOMEM;
 	reader->fd = -1;
+	reader->uid = st.st_uid;
 
 	r = header_read(fd, (uint64_t)st.st_size, &reader->header);
 	if (r < 0)
@@ -297,7 +299,6 @@ static int
 copy_identity(const struct heapd_header *h, struct snapshot *snap)
 {
 	snap->pid = h->pid;
-	snap->uid = h->uid;
 	snap->start_time = h->start_time;
 	snap->random = h->random;
 	snap->clock_start = h->clock_start;
@@ -397,6 +398,7 @@ reader_copy(struct reader *r, struct snapshot *snap)
 	error = copy_identity(&r->header, new);
 	if (error < 0)
 		goto out;
+	new->uid = r->uid;
 	error = header_read_at(r->fd, &now, sizeof(now), 0);
 	if (error < 0)
 		goto out;

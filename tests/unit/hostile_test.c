@@ -10,9 +10,12 @@
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -397,4 +400,120 @@ TEST(numbers_that_cannot_be_are_clamped_and_every_answer_says_so)
 	routes_close();
 	put_done(&p);
 	put_done(&more);
+}
+
+/* -- paths that lead elsewhere -- */
+
+enum { STRANGER = 12345 };
+
+/* A live process of another user, whose modules are at those paths. */
+static pid_t
+start_stranger(const char *const *paths, size_t n, int *ret_input)
+{
+	int in[2], out[2];
+	char byte = 0;
+	pid_t pid;
+
+	CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+	pid = fork();
+	if (pid == 0) {
+		uint32_t self = (uint32_t)getpid();
+		char file[128], path[256], id[16];
+		struct fake_segment *f;
+		int fd;
+
+		close(in[1]);
+		if (setresgid(STRANGER, STRANGER, STRANGER) < 0 || setresuid(STRANGER, STRANGER, STRANGER) < 0)
+			_exit(1);
+		f = fake_new(self, fake_start_time(self), 0x5ec, "stranger");
+		f->header.uid = 0; /* it says */
+		for (uint32_t i = 0; i < n; i++) {
+			uint64_t start = 0x10000000 * (uint64_t)(i + 1);
+			uint32_t frame = fake_frame(f, start + 0x1234, i, 0);
+
+			(void)snprintf(id, sizeof(id), "001122%02x", i);
+			(void)fake_module(f, paths[i], start, start + 0x100000, start, i % 2 ? id : NULL);
+			fake_count(f, fake_site(f, &frame, 1, 0), 100, 1, 0);
+		}
+		fake_file_name(f, file, sizeof(file));
+		(void)snprintf(path, sizeof(path), "%s/%s", shm_dir, file);
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		fake_write(f, fd);
+		if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ||
+		    write(out[1], "x", 1) != 1 || read(in[0], &byte, 1) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	close(in[0]);
+	close(out[1]);
+	CHECK_EQ(1, read(out[0], &byte, 1));
+	close(out[0]);
+	*ret_input = in[1];
+	return pid;
+}
+
+TEST(a_module_path_opens_no_device_no_fifo_and_nothing_that_is_secret_to_its_user)
+{
+	char secret[128], fifo[128], chain[128], climber[400], directory[128], socket_path[64];
+	const char *const paths[] = { "/dev/zero", "/dev/tty", "/proc/kmsg", secret,        fifo,
+				      chain,       climber,    directory,    "/proc/1/mem", socket_path };
+	struct { /* what may not be opened, and only named */
+		const char *path;
+		int watch;
+	} watched[] = { { secret, -1 }, { fifo, -1 } };
+	struct sockaddr_un socket_address = { .sun_family = AF_UNIX };
+	struct inotify_event event;
+	int input, status, watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), unix_socket;
+	char command[1200];
+	struct reply r;
+	pid_t pid;
+
+	if (geteuid() != 0) {
+		printf("# needs root, not tested\n");
+		close(watch);
+		return;
+	}
+	(void)snprintf(secret, sizeof(secret), "%s/secret", shm_dir);
+	(void)snprintf(fifo, sizeof(fifo), "%s/fifo", shm_dir);
+	(void)snprintf(chain, sizeof(chain), "%s/chain", shm_dir);
+	(void)snprintf(climber, sizeof(climber), "/nonexistent/../..%s/../shm/../..%s", shm_dir, secret);
+	(void)snprintf(directory, sizeof(directory), "%s/directory", shm_dir);
+	(void)snprintf(socket_path, sizeof(socket_path), "%s/socket", shm_dir);
+	(void)snprintf(command, sizeof(command),
+		       "cp /bin/true %s && chmod 600 %s && mkfifo %s && ln -s secret %s.link && ln -s chain.link %s && "
+		       "ln -s secret %s/chain.link && mkdir %s",
+		       secret, secret, fifo, secret, chain, shm_dir, directory);
+	CHECK_EQ(0, system(command));
+	CHECK_EQ(0, chmod(shm_dir, 01777));
+	memcpy(socket_address.sun_path, socket_path, strlen(socket_path) + 1);
+	unix_socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK_EQ(0, bind(unix_socket, (struct sockaddr *)&socket_address, sizeof(socket_address)));
+	for (size_t i = 0; i < sizeof(watched) / sizeof(watched[0]); i++) {
+		watched[i].watch = inotify_add_watch(watch, watched[i].path, IN_OPEN | IN_ACCESS);
+		CHECK(watched[i].watch >= 0);
+	}
+	pid = start_stranger(paths, sizeof(paths) / sizeof(paths[0]), &input);
+	routes_open();
+	r = get("/debug/pprof/heap?debug=1");
+	CHECK_EQ(200, r.status);
+	check_sound("stranger", &r);
+	check_has(body_of(&r), "secret+0x1233");
+	check_has(body_of(&r), "zero+0x1233");
+	reply_done(&r);
+	CHECK(read(watch, &event, sizeof(event)) < 0); /* nobody opened them */
+	close(input);
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	/* Dead it is not more trusted, whoever it says it was. */
+	routes_close();
+	routes_open();
+	r = get("/debug/pprof/heap?debug=1");
+	CHECK_EQ(200, r.status);
+	check_has(body_of(&r), "secret+0x1233");
+	reply_done(&r);
+	CHECK(read(watch, &event, sizeof(event)) < 0);
+	close(unix_socket);
+	close(watch);
+	routes_close();
+	(void)snprintf(command, sizeof(command), "rm -r %s/*", shm_dir);
+	CHECK_EQ(0, system(command));
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,7 +51,7 @@ contents(struct target_files *t, const char *path, bool follow)
 {
 	static char text[64];
 	struct stat status;
-	int fd = -1, r = target_files_open(t, path, follow, &fd, &status);
+	int fd = -1, r = target_files_open(t, path, follow, 0, &fd, &status);
 	ssize_t n;
 
 	if (r < 0) {
@@ -96,6 +97,61 @@ TEST(names_and_links_of_a_target_stay_inside_of_its_root)
 	CHECK(waitpid(pid, &status, 0) == pid);
 	target_files_free(t);
 	CHECK(shell("rm -r \"$PWD\""));
+}
+
+TEST(a_target_gets_no_file_read_that_its_user_may_not_read)
+{
+	static const struct {
+		const char *name;
+		uid_t owner;
+		mode_t mode;
+		int for_root, for_user; /* 12345 */
+	} files[] = {
+		{ "theirs", 12345, 0600, 0, 0 },
+		{ "theirs_shut", 12345, 0000, 0, -EACCES },
+		{ "open", 0, 0644, 0, 0 },
+		{ "secret", 0, 0600, 0, -EACCES },
+		{ "of_a_group", 0, 0640, 0, -EACCES },
+		{ "another's", 12346, 0600, 0, -EACCES },
+		{ "execute_only", 0, 0711, 0, -EACCES },
+	};
+	char directory[] = "/tmp/heapd-target-files-XXXXXX", path[128], link[128];
+	struct inotify_event event;
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+	if (getuid() != 0) {
+		printf("# not root, not tested\n");
+		close(watch);
+		return;
+	}
+	CHECK(mkdtemp(directory) != NULL);
+	snprintf(link, sizeof(link), "%s/link", directory);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		struct stat st;
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%s", directory, files[i].name);
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		CHECK(write(fd, "x", 1) == 1 && fchown(fd, files[i].owner, 0) == 0 && fchmod(fd, files[i].mode) == 0);
+		close(fd);
+		CHECK_EQ(0, symlink(path, link));
+		CHECK_EQ(files[i].for_root, host_file_open(path, true, 0, &fd, &st));
+		close(fd);
+		CHECK(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+		fd = -1;
+		CHECK_EQ(files[i].for_user, host_file_open(path, false, 12345, &fd, &st));
+		CHECK_EQ(files[i].for_user == 0, read(watch, &event, sizeof(event)) > 0);
+		close(fd);
+		fd = -1;
+		CHECK_EQ(files[i].for_user, host_file_open(link, true, 12345, &fd, &st));
+		CHECK_EQ(files[i].for_user == 0, read(watch, &event, sizeof(event)) > 0);
+		close(fd);
+		CHECK(unlink(link) == 0 && unlink(path) == 0);
+		while (read(watch, &event, sizeof(event)) > 0) {
+		}
+	}
+	close(watch);
+	CHECK_EQ(0, rmdir(directory));
 }
 
 TEST(a_process_is_known_by_its_start_time_and_its_real_user)
