@@ -17,16 +17,25 @@
 #define FIRST_LEVEL_BITS 10
 #define WINDOW 8 /* two levels' windows are full for 1 key in 100 when they are 60 % full */
 
+/* As many as there may be frames, and a third more. */
+static uint32_t
+levels_of(const struct segment *segment, uint32_t *ret_slots)
+{
+	uint32_t level = 0;
+
+	*ret_slots = 0;
+	while (level < LEVELS && *ret_slots < segment->capacity[HEAPD_FRAMES] + segment->capacity[HEAPD_FRAMES] / 3)
+		*ret_slots += UINT32_C(1) << (FIRST_LEVEL_BITS + 2 * level++);
+	return level;
+}
+
 static _Atomic uint32_t *
-slots_get(void *_Atomic *index)
+slots_get(void *_Atomic *index, uint32_t n)
 {
 	void *slots = atomic_load_explicit(index, memory_order_acquire), *none = NULL;
-	uint32_t n = 0;
 
 	if (slots)
 		return slots;
-	for (uint32_t level = 0; level < LEVELS; level++)
-		n += UINT32_C(1) << (FIRST_LEVEL_BITS + 2 * level);
 	slots = pages_private(n * sizeof(uint32_t));
 	if (slots &&
 	    !atomic_compare_exchange_strong_explicit(index, &none, slots, memory_order_acq_rel, memory_order_acquire)) {
@@ -53,14 +62,15 @@ record_make(struct segment *segment, uintptr_t address, uint32_t module, uint32_
 uint32_t
 frames_intern(void *_Atomic *index, struct segment *segment, uintptr_t address, uint32_t module, uint32_t flags)
 {
-	_Atomic uint32_t *level_slots = slots_get(index);
+	uint32_t n, levels = levels_of(segment, &n);
+	_Atomic uint32_t *level_slots = slots_get(index, n);
 	uint64_t hash = (address ^ ((uint64_t)module << 48) ^ ((uint64_t)flags << 47)) * UINT64_C(0x9e3779b97f4a7c15);
 	uint32_t made = HEAPD_NONE, found = HEAPD_NONE;
 
 	hash ^= hash >> 29;
 	hash *= UINT64_C(0xbf58476d1ce4e5b9);
 	hash ^= hash >> 32;
-	for (uint32_t level = 0; level_slots && level < LEVELS; level++) {
+	for (uint32_t level = 0; level_slots && level < levels; level++) {
 		uint32_t bits = FIRST_LEVEL_BITS + 2 * level, mask = (UINT32_C(1) << bits) - 1;
 		uint32_t first = (uint32_t)(hash >> (7 * level)) & mask;
 

@@ -34,7 +34,11 @@
 #define PAGE 4096u
 #define GROW_MIN 16384u /* bytes made real at a time, or an eighth of what there is */
 #define FREE_MIN (32u << 20) /* bytes that must be left on the tmpfs, which others need too */
-#define SCALE_MAX 7 /* halvings of the layout, for hosts with little address space */
+#define FILES_MAX 2048 /* in one directory, where nobody may ever tidy up */
+#define FILE_USUAL (144u << 10) /* bytes of a segment that ended soon; all together get a quarter of the tmpfs */
+#define FILE_SIZE 20 /* what a file adds to the size of its directory on a tmpfs */
+#define SPACE_SHARE 16 /* of the address space that is left under a limit we take one part at most */
+#define SCALE_MAX 7 /* halvings of the layout, for hosts with little room */
 #define PATH_SIZE 320
 
 static const struct {
@@ -158,9 +162,20 @@ put_text(char **to, const char *text)
 	**to = '\0';
 }
 
+/* Is there room for one file more? *ret_free: the bytes that are left, UINT64_MAX if nobody can tell. */
+static bool
+has_room(const struct stat *st, const struct statfs *fs, uint64_t *ret_free)
+{
+	const uint64_t block = (uint64_t)fs->f_bsize, files = (uint64_t)st->st_size / FILE_SIZE;
+
+	*ret_free = fs->f_blocks ? fs->f_bavail * block : UINT64_MAX;
+	return *ret_free >= FREE_MIN && files < FILES_MAX &&
+	       (fs->f_blocks == 0 || files * FILE_USUAL < fs->f_blocks * block / 4);
+}
+
 /* Open a directory that is ours or root's to write to, where others cannot replace our files, on a tmpfs with room. */
 static int
-open_dir(const char *path)
+open_dir(const char *path, uint64_t *ret_free)
 {
 	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, 0);
 	struct stat st;
@@ -175,7 +190,7 @@ open_dir(const char *path)
 		goto refuse;
 	if ((unsigned long)fs.f_type != TMPFS_MAGIC && (unsigned long)fs.f_type != RAMFS_MAGIC)
 		goto refuse;
-	if (fs.f_blocks != 0 && fs.f_bavail < FREE_MIN / (uint64_t)fs.f_bsize)
+	if (!has_room(&st, &fs, ret_free))
 		goto refuse;
 	return fd;
 refuse:
@@ -185,9 +200,9 @@ refuse:
 
 /* The same, unless it is root's and closed to us: then there are others to try. */
 static int
-open_usual_dir(const char *path)
+open_usual_dir(const char *path, uint64_t *ret_free)
 {
-	int fd = open_dir(path);
+	int fd = open_dir(path, ret_free);
 
 	if (fd >= 0 && syscall(SYS_faccessat, fd, ".", W_OK) != 0) {
 		syscall(SYS_close, fd);
@@ -198,22 +213,22 @@ open_usual_dir(const char *path)
 
 /* The directory for segments, as in design: the user's word, else the first usable of the usual places. */
 static int
-open_segment_dir(void)
+open_segment_dir(uint64_t *ret_free)
 {
 	const struct options *o = options_get();
 	char path[PATH_SIZE], *end = path;
 	int fd;
 
 	if (o->dir[0])
-		return open_dir(o->dir);
-	fd = open_usual_dir("/run/heapd");
+		return open_dir(o->dir, ret_free);
+	fd = open_usual_dir("/run/heapd", ret_free);
 	if (fd >= 0)
 		return fd;
 	if (o->runtime_dir[0] == '/') {
 		put_text(&end, o->runtime_dir);
 		put_text(&end, "/heapd");
 		syscall(SYS_mkdirat, AT_FDCWD, path, 0700);
-		fd = open_usual_dir(path);
+		fd = open_usual_dir(path, ret_free);
 		if (fd >= 0)
 			return fd;
 	}
@@ -221,7 +236,7 @@ open_segment_dir(void)
 	put_text(&end, "/dev/shm/heapd-");
 	put_number(&end, (uint64_t)syscall(SYS_geteuid), 10);
 	syscall(SYS_mkdirat, AT_FDCWD, path, 0700);
-	return open_dir(path);
+	return open_dir(path, ret_free);
 }
 
 /* -- who we are -- */
@@ -242,21 +257,29 @@ read_file(const char *path, char *to, size_t size)
 	return length;
 }
 
+/* Word n, from 0, of a line of decimal numbers. */
+static uint64_t
+number_at(const char *text, const char *end, unsigned n)
+{
+	uint64_t number = 0;
+
+	for (; text < end && n > 0; text++)
+		n -= *text == ' ';
+	for (; text < end && *text >= '0' && *text <= '9'; text++)
+		number = number * 10 + (uint64_t)(*text - '0');
+	return number;
+}
+
 /* Field 22 of /proc/self/stat, counted from the last ')': the name before it may hold anything. */
 static uint64_t
 start_time(void)
 {
 	char text[512];
 	size_t length = read_file("/proc/self/stat", text, sizeof(text)), i;
-	uint64_t n = 0;
 
 	for (i = length; i > 0 && text[i - 1] != ')'; i--)
 		;
-	for (unsigned spaces = 0; i < length && spaces < 20; i++)
-		spaces += text[i] == ' ';
-	for (; i < length && text[i] >= '0' && text[i] <= '9'; i++)
-		n = n * 10 + (uint64_t)(text[i] - '0');
-	return n;
+	return number_at(text + i, text + length, 20);
 }
 
 /* By the path it was started with, not by that of the file: many programs are links to one (redis-server is one to
@@ -423,35 +446,64 @@ checksum(const struct heapd_header *h)
 	return sum;
 }
 
-/* The layout that the host's limits allow. ftruncate beyond the file size would not fail but kill; and of a limited
- * address space a guest may not take so much that the host's own malloc fails. */
 static uint64_t
-fit_layout(struct heapd_section *sections, unsigned *scale)
+less(uint64_t a, uint64_t b)
 {
-	struct rlimit file, space;
-	uint64_t size;
-
-	if (syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &file) != 0 ||
-	    syscall(SYS_prlimit64, 0, RLIMIT_AS, NULL, &space) != 0)
-		return 0;
-	while ((size = lay_out(sections, *scale)) > file.rlim_cur || size > space.rlim_cur / 8) {
-		if (++*scale > SCALE_MAX)
-			return 0;
-	}
-	return size;
+	return a < b ? a : b;
 }
 
-/* Give the file its size and map it, smaller if there is no address space for more. */
-static int
-map_file(int fd, struct segment *s, struct heapd_section *sections, uint64_t *ret_size)
+/* What the host's limits leave of its address space, of all of it and of what is its own to write, in which our tables are. */
+static bool
+space_left(uint64_t *ret)
 {
-	uint64_t size;
+	static const int limits[] = { RLIMIT_AS, RLIMIT_DATA }, words[] = { 0, 5 }; /* of statm, in pages */
+	char text[128];
+	size_t length = 0;
+	struct rlimit limit;
+
+	*ret = UINT64_MAX;
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t used;
+
+		if (syscall(SYS_prlimit64, 0, limits[i], NULL, &limit) != 0)
+			return false;
+		if (limit.rlim_cur == RLIM_INFINITY)
+			continue;
+		if (length == 0)
+			length = read_file("/proc/self/statm", text, sizeof(text));
+		used = number_at(text, text + length, (unsigned)words[i]) * getauxval(AT_PAGESZ);
+		*ret = less(*ret, limit.rlim_cur > used ? limit.rlim_cur - used : 0);
+	}
+	return true;
+}
+
+/* The size of the largest file that may be made: ftruncate beyond the host's limit would not fail but kill; of a limited address
+ * space a guest may not take so much that the host's own malloc fails; and no more than half of what the tmpfs has left. */
+static bool
+size_limit(uint64_t room, uint64_t *ret)
+{
+	struct rlimit file;
+	uint64_t space;
+
+	if (syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &file) != 0 || !space_left(&space))
+		return false;
+	*ret = less(less(file.rlim_cur, space / SPACE_SHARE), room / 2);
+	return true;
+}
+
+/* Give the file its size and map it, smaller if there is no address space for more. `room`: bytes that are left for it. */
+static int
+map_file(int fd, struct segment *s, uint64_t room, struct heapd_section *sections, uint64_t *ret_size)
+{
+	uint64_t size, most;
 	long map;
 
+	if (!size_limit(room, &most) || lay_out(sections, SCALE_MAX) > most)
+		return -EFBIG;
 	for (unsigned scale = 0; scale <= SCALE_MAX; scale++) {
-		size = fit_layout(sections, &scale);
-		if (size == 0)
-			return -EFBIG;
+		size = lay_out(sections, scale);
+		if (size > most)
+			continue;
 		if (syscall(SYS_ftruncate, fd, size) != 0)
 			return -errno;
 		if (s->preallocated && syscall(SYS_fallocate, fd, 0, 0L, size) != 0)
@@ -532,7 +584,7 @@ segment_create(struct segment *s, uint64_t period)
 	/* Too large for the host's stack, and used by one thread at a time: this is the first sample of an image. */
 	struct heapd_header *identity;
 	char name[96];
-	uint64_t size = 0;
+	uint64_t size = 0, room = 0;
 	int dir = -1, fd = -1, r, saved = errno;
 
 	if (!one_identity()) {
@@ -542,7 +594,7 @@ segment_create(struct segment *s, uint64_t period)
 	identity = pages_kept(sizeof(*identity), 0); /* what a fork child would write is what its parent writes, too */
 	if (!identity)
 		return -ENOMEM;
-	dir = open_segment_dir();
+	dir = open_segment_dir(&room);
 	r = dir;
 	if (r < 0)
 		goto out;
@@ -552,7 +604,7 @@ segment_create(struct segment *s, uint64_t period)
 	if (!segment_is_ours(s))
 		goto out;
 	fd = (int)syscall(SYS_openat, dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? -errno : map_file(fd, s, sections, &size);
+	r = fd < 0 ? -errno : map_file(fd, s, room, sections, &size);
 	if (!segment_is_ours(s))
 		r = -ECANCELED;
 	else if (r == 0)

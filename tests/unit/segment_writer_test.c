@@ -189,6 +189,26 @@ TEST(a_small_file_size_limit_makes_it_fail_and_not_die)
 	CHECK(in_child(without_large_files));
 }
 
+/* Where nobody tidies up, files of ended processes pile up. */
+TEST(a_directory_with_thousands_of_files_takes_no_more)
+{
+	struct segment s = { 0 };
+	char path[64];
+
+	for (unsigned i = 0; i < 2048; i++) {
+		snprintf(path, sizeof(path), "%s/%u", shm_dir, i);
+		close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	}
+	CHECK(segment_create(&s, 1) < 0);
+	CHECK(!s.header);
+	for (unsigned i = 0; i < 2048; i++) {
+		snprintf(path, sizeof(path), "%s/%u", shm_dir, i);
+		CHECK_EQ(0, unlink(path));
+	}
+	CHECK_EQ(0, segment_create(&s, 1));
+	munmap(s.header, s.header->file_size);
+}
+
 /* Whoever owns the file may write it, and the sampler relies on what is in it. */
 static bool
 on_behalf_of_another(void)
@@ -207,18 +227,51 @@ TEST(a_user_that_the_program_acts_for_does_not_get_its_segment)
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* sanitizers reserve terabytes */
+/* Of what is left under the limit a sixteenth at most, whichever limit it is. */
+static bool
+with_limit(int which, rlim_t more, int expected)
+{
+	struct rlimit limit = { 0, 0 };
+	struct segment s = { 0 };
+	unsigned long pages[6] = { 0 };
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (!f ||
+	    fscanf(f, "%lu %lu %lu %lu %lu %lu", &pages[0], &pages[1], &pages[2], &pages[3], &pages[4], &pages[5]) != 6)
+		return false;
+	fclose(f);
+	limit.rlim_cur = limit.rlim_max = pages[which == RLIMIT_AS ? 0 : 5] * 4096 + more;
+	if (setrlimit(which, &limit) != 0 || segment_create(&s, 1) != expected)
+		return false;
+	return expected < 0 ? !s.header : s.header->file_size <= more / 16 && segment_claim(&s, HEAPD_LIVE, 100) == 0;
+}
+
 static bool
 with_little_address_space(void)
 {
-	struct rlimit limit = { 100 << 20, 100 << 20 };
-	struct segment s = { 0 };
+	return with_limit(RLIMIT_AS, 100 << 20, 0);
+}
 
-	return setrlimit(RLIMIT_AS, &limit) == 0 && segment_create(&s, 1) == 0 &&
-	       s.header->file_size < limit.rlim_cur && segment_claim(&s, HEAPD_LIVE, 100) == 0;
+static bool
+with_little_memory_of_its_own(void)
+{
+	return with_limit(RLIMIT_DATA, 100 << 20, 0);
+}
+
+static bool
+with_too_little_address_space(void)
+{
+	return with_limit(RLIMIT_AS, 32 << 20, -EFBIG);
 }
 
 TEST(little_address_space_makes_it_smaller)
 {
 	CHECK(in_child(with_little_address_space));
+	CHECK(in_child(with_little_memory_of_its_own));
+}
+
+TEST(a_host_near_its_limit_is_left_all_of_it)
+{
+	CHECK(in_child(with_too_little_address_space));
 }
 #endif
