@@ -51,7 +51,7 @@ static const struct {
 	[HEAPD_STACKS] = { sizeof(uint32_t), 1u << 24 },
 	[HEAPD_SITES] = { sizeof(struct heapd_site), 1u << 18 },
 	[HEAPD_LIVE] = { sizeof(struct heapd_live), (1u << 20) + (1u << 18) },
-	[HEAPD_CFAS] = { sizeof(uint32_t[HEAPD_CFA_GROUP]), 3u << 20 },
+	[HEAPD_CFAS] = { sizeof(uint32_t[HEAPD_CFA_GROUP]), 5u << 20 },
 };
 
 static uint64_t

@@ -65,5 +65,33 @@ def a_ceiling_that_is_no_number_is_refused_before_the_program_starts(place):
 	check_in("HEAPD_MAX_SAMPLES=lots", r.errors, "what is said of it")
 
 
+@test
+def a_quarter_of_a_million_stacks_and_a_million_live_samples_are_exact(place):
+	r = place.run([os.path.join(TARGETS, "truth_check"), "--library", LIBHEAPD, "--period", "1", "--", os.path.join(TARGETS, "stacks"), "256000", "4", "20"])
+	check(r.code == 0, "256,000 stacks of 46 frames, 1,024,000 live blocks", r.text)
+
+
+@test
+def more_stacks_than_there_is_room_for_keep_the_totals_and_the_profile_can_be_read(place):
+	server = place.heapd_run([os.path.join(TARGETS, "stacks"), "--wait", "262200", "4"], "--period", "1", stdin=subprocess.PIPE)
+	wait_until(lambda: "end\n" in server.running.text, "it has allocated", running=server.running)
+	target = server.target(name="stacks")
+	check_eq(1 << 18, target["sites"], "sites, the one for all others included")
+	# The C library's own stacks take a site, too.
+	check(4 * 57 <= target["lost"]["no_site"] <= 4 * 57 + 100, "samples without a site of their own", target["lost"])
+	check_eq(0, target["lost"]["no_live"], "samples without room")
+	objects, space = (int(x) for x in re.search(r"^site leaf (\d+) (\d+)", server.running.text, re.M).groups())
+	check_eq(262200 * 4, objects, "blocks")
+	for name, want in (("inuse_objects", objects), ("inuse_space", space)):
+		got = target["totals"][name]["value"]
+		check(want <= got <= want + 200000, f"{name}, those of the C library included", (got, want))
+	profile = server.profile("/debug/pprof/heap")
+	for name in ("inuse_objects", "inuse_space", "alloc_objects", "alloc_space"):
+		i = profile.index(name)
+		check_eq(target["totals"][name]["value"], sum(s.values[i] for s in profile.samples), f"{name} in the profile")
+	top = place.pprof("-sample_index=inuse_objects", "-top", server.url + "/debug/pprof/heap").good().text
+	check_match(r"\bleaf\b", top, "go tool pprof -top")
+
+
 if __name__ == "__main__":
 	main()
