@@ -242,6 +242,7 @@ check_frames(struct snapshot *snap, const struct heapd_frame *frames, uint32_t n
 	for (uint32_t i = 0; i < n; i++) {
 		struct snapshot_frame *to = &snap->frames[i];
 
+		to->module = HEAPD_NONE;
 		if (frames[i].address == 0)
 			continue;
 		to->address = frames[i].address;

@@ -498,6 +498,7 @@ TEST(a_module_that_makes_no_sense_is_no_module)
 	f->modules[0].start = f->modules[0].end;
 	f->modules[1].path = UINT32_MAX;
 	f->modules[1].build_id_length = HEAPD_BUILD_ID_MAX + 1;
+	fake_frame(f, 0, 0, 0); /* claimed, never shown */
 	fake_write(f, fd);
 	s = copy(fd, &error);
 	CHECK_EQ(0, error);
@@ -508,6 +509,7 @@ TEST(a_module_that_makes_no_sense_is_no_module)
 	CHECK_EQ(0, s->modules[1].build_id_length);
 	CHECK_EQ(HEAPD_NONE, s->frames[1].module); /* it was in the first module */
 	CHECK_EQ(1, s->frames[0].module);
+	CHECK_EQ(HEAPD_NONE, s->frames[2].module);
 	CHECK_EQ(4, s->inconsistent);
 	snapshot_free(s);
 	fake_free(f);
