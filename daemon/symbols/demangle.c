@@ -25,7 +25,8 @@ collect(const char *chunk, size_t length, void *opaque)
 
 	if (length >= o->size - o->used)
 		longjmp(o->full, 1);
-	memcpy(o->bytes + o->used, chunk, length);
+	if (length > 0) /* an empty chunk may come without a place */
+		memcpy(o->bytes + o->used, chunk, length);
 	o->used += length;
 }
 
