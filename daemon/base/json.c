@@ -80,6 +80,9 @@ json_string_bytes(struct json *j, const char *value, size_t size)
 			text_add(&j->text, "\\t");
 		} else if (c < 0x20 || c == 0x7f || c == '<' || c == '>' || c == '&') {
 			text_printf(&j->text, "\\u%04x", c);
+		} else if (c == 0xc2 &&
+			   (unsigned char)value[1] < 0xa0) { /* U+0080 to U+009F move a terminal's cursor */
+			text_printf(&j->text, "\\u%04x", (unsigned char)value[1]);
 		} else {
 			text_add_bytes(&j->text, value, length);
 		}

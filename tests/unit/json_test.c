@@ -56,6 +56,7 @@ TEST(strings_are_escaped_and_made_utf8)
 		{ "x\xffy", 3, "\"x\xef\xbf\xbdy\"\n" },
 		{ "\xc0\x80", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"\n" },
 		{ "gr\xc3\xbcn", 5, "\"gr\xc3\xbcn\"\n" },
+		{ "\xc2\x9b\xc2\xa0\x7f", 5, "\"\\u009b\xc2\xa0\\u007f\"\n" },
 		{ "\xe2\x82", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\"\n" },
 	};
 
