@@ -30,6 +30,8 @@ BUILDS = [
 	Build("test-asan", ["-DHEAPD_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug"], ["tests/unit/all"], []),
 	# ThreadSanitizer of gcc 12 does not follow fences, and gives up when the kernel randomises more bits than it knows.
 	Build("test-tsan", ["-DHEAPD_SANITIZE=thread", "-DCMAKE_C_FLAGS=-Wno-tsan"], ["tests/unit/all"], ["setarch", "-R"]),
+	Build("test-fuzz", ["-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++", "-DHEAPD_SANITIZE=address,undefined,fuzzer-no-link"],
+		["tests/fuzz/all"], []),
 	Build("test-clang", ["-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++"], ["all"], []),
 ]
 UNIT_SECONDS = 180
@@ -196,6 +198,12 @@ def e2e_programs():
 	return [Program(f"e2e/{n[:-3]}", ["/usr/bin/python3", os.path.join(directory, n)], E2E_SECONDS) for n in names]
 
 
+def fuzz_programs(b):
+	run, directory = os.path.join(ROOT, "tests", "fuzz", "run"), os.path.join(ROOT, f"build-{b.name}", "tests", "fuzz")
+	names = subprocess.run([run, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+	return [Program(f"fuzz/{n}", [run, "--bounded", n, directory], UNIT_SECONDS) for n in names]
+
+
 def source_checks():
 	return [Program("ci/format", [os.path.join(ROOT, ".ci", "format")], 120),
 		Program("ci/borders", [os.path.join(ROOT, ".ci", "borders"), os.path.join(ROOT, "build-test")], 120)]
@@ -216,7 +224,7 @@ def run_all(programs, patterns, tally):
 
 def main():
 	parser = argparse.ArgumentParser(prog="tests/run")
-	parser.add_argument("--quick", action="store_true", help="without the sanitizer and clang builds")
+	parser.add_argument("--quick", action="store_true", help="without the sanitizer, fuzz and clang builds")
 	parser.add_argument("--list", action="store_true", help="print the test programs that would run")
 	parser.add_argument("patterns", nargs="*", metavar="NAME-PATTERN")
 	args = parser.parse_args()
@@ -224,9 +232,11 @@ def main():
 	os.chdir(ROOT)
 
 	tally = Tally()
-	builds = BUILDS[:1 if quick else None]
+	# Fuzz targets have a build of their own, which a pattern may ask for.
+	fuzz = any("fuzz" in p for p in args.patterns)
+	builds = [b for i, b in enumerate(BUILDS) if i == 0 or not quick or (fuzz and b.name == "test-fuzz")]
 	built = builds if args.list else [b for b in builds if build(b, tally)]
-	programs = source_checks() + [p for b in built for p in unit_programs(b)]
+	programs = source_checks() + [p for b in built for p in (fuzz_programs(b) if b.name == "test-fuzz" else unit_programs(b))]
 	if BUILDS[0] in built:
 		programs += e2e_programs()
 	if args.list:
