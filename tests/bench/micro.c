@@ -9,6 +9,9 @@
  *   micro stack OPERATIONS DEPTH        pair under DEPTH frames
  *   micro start 1                       the first 32 MiB of a process, in blocks of 16 KiB: what comes before all others
  *   micro memory BLOCKS                 keep BLOCKS of 64 B, print the bytes of private memory and of the segment
+ *   micro flood OPERATIONS BYTES        malloc and free of BYTES
+ *   micro crowd THREADS                 so many threads at once, each with 100 blocks; print nanoseconds of CPU a thread, and bytes
+ *                                       as above
  *
  * Prints nanoseconds an operation of one thread: CPU time, which other programs on the machine disturb little, and wall
  * time, in which waiting shows.
@@ -223,6 +226,64 @@ run_memory(uint64_t n)
 	print_memory();
 }
 
+static pthread_barrier_t crowd_there, crowd_counted;
+
+static void *
+crowd_thread(void *unused)
+{
+	void *blocks[100];
+
+	(void)unused;
+	for (int i = 0; i < 100; i++) {
+		blocks[i] = malloc(64);
+		USE(blocks[i]);
+	}
+	pthread_barrier_wait(&crowd_there);
+	pthread_barrier_wait(&crowd_counted);
+	for (int i = 0; i < 100; i++)
+		free(blocks[i]);
+	return NULL;
+}
+
+static int
+run_crowd(uint64_t n)
+{
+	pthread_t *threads = malloc(n * sizeof(*threads));
+	pthread_attr_t attributes;
+	uint64_t cpu;
+
+	if (!threads || pthread_attr_init(&attributes) != 0 || pthread_attr_setstacksize(&attributes, 65536) != 0)
+		return 1;
+	pthread_barrier_init(&crowd_there, NULL, (unsigned)n + 1);
+	pthread_barrier_init(&crowd_counted, NULL, (unsigned)n + 1);
+	for (uint64_t i = 0; i < n; i++) {
+		if (pthread_create(&threads[i], &attributes, crowd_thread, NULL) != 0) {
+			fprintf(stderr, "micro: no more than %llu threads here\n", (unsigned long long)i);
+			return 1;
+		}
+	}
+	pthread_barrier_wait(&crowd_there);
+	print_memory();
+	pthread_barrier_wait(&crowd_counted);
+	for (uint64_t i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+	printf("%.1f\n", (double)cpu / (double)n);
+	free(threads);
+	return 0;
+}
+
+static void
+run_flood(uint64_t n, size_t size)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		void *p = malloc(size);
+
+		USE(p);
+		free(p);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -230,15 +291,18 @@ main(int argc, char **argv)
 	uint64_t random = 88172645463325252, wall, cpu;
 	const char *what = argc > 1 ? argv[1] : "";
 
-	if (n == 0 || extra > 64) {
-		fprintf(stderr, "usage: micro pair|set|deep|varied|realloc|grow|stack|start|memory OPERATIONS "
-				"[THREADS|DEPTH]\n");
+	if (n == 0 || (extra > 64 && strcmp(what, "flood") != 0)) {
+		fprintf(stderr,
+			"usage: micro pair|set|deep|varied|realloc|grow|stack|start|memory|flood|crowd OPERATIONS "
+			"[THREADS|DEPTH|BYTES]\n");
 		return 2;
 	}
 	if (strcmp(what, "memory") == 0) {
 		run_memory(n);
 		return 0;
 	}
+	if (strcmp(what, "crowd") == 0)
+		return run_crowd(n);
 	if (strcmp(what, "set") == 0)
 		fill_set(&random);
 	if (strcmp(what, "start") != 0)
@@ -261,6 +325,8 @@ main(int argc, char **argv)
 		run_realloc(n, *what == 'g');
 	else if (strcmp(what, "stack") == 0)
 		run_deep(n, (unsigned)extra);
+	else if (strcmp(what, "flood") == 0)
+		run_flood(n, extra);
 	else
 		return 2;
 	cpu = now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
