@@ -113,14 +113,13 @@ gains_rights(int fd, struct text *why, const char *path)
 	return false;
 }
 
-struct dynamic_names {
-	bool defines_malloc;
-	const char *sanitizer;
+struct names {
+	bool exports_malloc;
+	const char *sanitizer, *allocator;
 };
 
-/* Walks .dynsym by the section headers, which every linker writes and strip keeps. */
 static void
-dynamic_names_read(int fd, const Elf64_Ehdr *eh, struct dynamic_names *ret)
+name_note(const char *name, bool exported, struct names *ret)
 {
 	static const struct {
 		const char *symbol, *name;
@@ -128,38 +127,68 @@ dynamic_names_read(int fd, const Elf64_Ehdr *eh, struct dynamic_names *ret)
 			   { "__tsan_init", "ThreadSanitizer" },
 			   { "__msan_init", "MemorySanitizer" },
 			   { "__lsan_init", "LeakSanitizer" },
-			   { "__hwasan_init", "HWAddressSanitizer" } };
-	Elf64_Shdr symbols = { 0 }, strings;
+			   { "__hwasan_init", "HWAddressSanitizer" } },
+	  /* Built with a prefix: beside the C library's, or Rust's global allocator. */
+		allocators[] = { { "je_malloc", "jemalloc" },
+				 { "_rjem_malloc", "jemalloc" },
+				 { "mi_malloc", "mimalloc" },
+				 { "tc_malloc", "tcmalloc" } };
+
+	if (exported && strcmp(name, "malloc") == 0)
+		ret->exports_malloc = true;
+	for (size_t k = 0; k < sizeof(sanitizers) / sizeof(sanitizers[0]); k++)
+		if (strcmp(name, sanitizers[k].symbol) == 0)
+			ret->sanitizer = sanitizers[k].name;
+	for (size_t k = 0; k < sizeof(allocators) / sizeof(allocators[0]); k++)
+		if (strcmp(name, allocators[k].symbol) == 0)
+			ret->allocator = allocators[k].name;
+}
+
+/* Walks one table of symbols. A sanitizer counts even if the program only asks for it. */
+static void
+symbols_read(int fd, const Elf64_Ehdr *eh, const Elf64_Shdr *symbols, struct names *ret)
+{
+	Elf64_Shdr strings;
 	Elf64_Sym *table = NULL;
 	char *names = NULL;
 
-	if (eh->e_shentsize != sizeof(Elf64_Shdr))
+	if (symbols->sh_link >= eh->e_shnum ||
+	    !read_at(fd, eh->e_shoff + symbols->sh_link * sizeof(strings), &strings, sizeof(strings)) ||
+	    symbols->sh_size > SYMBOLS_MAX || strings.sh_size > SYMBOLS_MAX || strings.sh_size == 0)
 		return;
-	for (size_t i = 0; i < eh->e_shnum && symbols.sh_type != SHT_DYNSYM; i++)
-		if (!read_at(fd, eh->e_shoff + i * sizeof(symbols), &symbols, sizeof(symbols)))
-			return;
-	if (symbols.sh_type != SHT_DYNSYM || symbols.sh_link >= eh->e_shnum ||
-	    !read_at(fd, eh->e_shoff + symbols.sh_link * sizeof(strings), &strings, sizeof(strings)) ||
-	    symbols.sh_size > SYMBOLS_MAX || strings.sh_size > SYMBOLS_MAX || strings.sh_size == 0)
-		return;
-	table = malloc(symbols.sh_size + 1);
+	table = malloc(symbols->sh_size + 1);
 	names = malloc(strings.sh_size + 1);
-	if (!table || !names || !read_at(fd, symbols.sh_offset, table, symbols.sh_size) ||
+	if (!table || !names || !read_at(fd, symbols->sh_offset, table, symbols->sh_size) ||
 	    !read_at(fd, strings.sh_offset, names, strings.sh_size))
 		goto out;
 	names[strings.sh_size] = '\0';
-	for (size_t i = 0; i < symbols.sh_size / sizeof(*table); i++) {
+	for (size_t i = 0; i < symbols->sh_size / sizeof(*table); i++) {
 		const char *name = table[i].st_name < strings.sh_size ? names + table[i].st_name : "";
+		bool defined = table[i].st_shndx != SHN_UNDEF;
 
-		if (strcmp(name, "malloc") == 0 && table[i].st_shndx != SHN_UNDEF)
-			ret->defines_malloc = true;
-		for (size_t k = 0; k < sizeof(sanitizers) / sizeof(sanitizers[0]); k++)
-			if (strcmp(name, sanitizers[k].symbol) == 0)
-				ret->sanitizer = sanitizers[k].name;
+		if (defined || strncmp(name, "__", 2) == 0)
+			name_note(name, defined && symbols->sh_type == SHT_DYNSYM, ret);
 	}
 out:
 	free(names);
 	free(table);
+}
+
+/* What stands in .dynsym and, unless it was stripped, in .symtab; found by the section headers, which every linker writes and
+ * strip keeps. */
+static void
+names_read(int fd, const Elf64_Ehdr *eh, struct names *ret)
+{
+	if (eh->e_shentsize != sizeof(Elf64_Shdr))
+		return;
+	for (size_t i = 0; i < eh->e_shnum; i++) {
+		Elf64_Shdr section;
+
+		if (!read_at(fd, eh->e_shoff + i * sizeof(section), &section, sizeof(section)))
+			return;
+		if (section.sh_type == SHT_DYNSYM || section.sh_type == SHT_SYMTAB)
+			symbols_read(fd, eh, &section, ret);
+	}
 }
 
 /* The path in PT_INTERP: 1 and *interpreter, 0 if there is none, -1 if the headers make no sense. */
@@ -186,7 +215,7 @@ interpreter_read(int fd, const Elf64_Ehdr *eh, char *interpreter, size_t size)
 static int
 elf_check(int fd, const char *path, struct program *p, struct text *why)
 {
-	struct dynamic_names names = { 0 };
+	struct names names = { 0 };
 	char interpreter[PATH_MAX];
 	Elf64_Ehdr eh;
 	int r;
@@ -216,9 +245,10 @@ elf_check(int fd, const char *path, struct program *p, struct text *why)
 			    interpreter);
 		return EXIT_RUN_REFUSED;
 	}
-	dynamic_names_read(fd, &eh, &names);
+	names_read(fd, &eh, &names);
 	p->sanitizer = names.sanitizer;
-	if (names.defines_malloc && !names.sanitizer) {
+	p->allocator = names.allocator;
+	if (names.exports_malloc && !names.sanitizer) {
 		text_printf(why,
 			    "%s brings its own malloc inside the executable, which comes before any LD_PRELOAD: its "
 			    "allocator "

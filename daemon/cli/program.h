@@ -9,6 +9,8 @@
 struct program {
 	char *path; /* what will be executed; malloced */
 	const char *sanitizer; /* "AddressSanitizer": it brings its own allocator, and heapd must stay away; or NULL */
+	const char *
+		allocator; /* "jemalloc": inside it under names of its own, out of reach; or NULL, also if its symbols are stripped */
 };
 
 /* Find a command as the shell would, follow "#!" lines to their interpreter, and look at its ELF file. Returns 0 and

@@ -193,6 +193,9 @@ run_start(struct run *run, char **argv)
 		status = EXIT_RUN_REFUSED;
 		goto out;
 	} else {
+		if (run->program.allocator)
+			log_note("%s has %s inside, under names of its own: what it allocates there is not seen",
+				 run->program.path, run->program.allocator);
 		with.library = library;
 		environment = preload_environment(&with);
 		if (!environment) {
