@@ -17,6 +17,7 @@ struct connection {
 	int fd;
 	int64_t deadline; /* monotonic ms */
 	int64_t idle; /* since when it owes us a request; NEVER: it does not */
+	int64_t reading; /* since when it reads a reply; NEVER: it does not */
 };
 
 struct connections {
@@ -90,6 +91,7 @@ connection_begin(struct connections *c, int fd)
 	one->fd = fd;
 	one->idle = clock_ms();
 	one->deadline = one->idle + CONNECTION_REQUEST_MS;
+	one->reading = NEVER;
 	pthread_mutex_lock(&c->lock);
 	if (++c->n - c->leaving >= CONNECTIONS_CROWDED)
 		connections_make_room(c);
@@ -120,7 +122,7 @@ connection_end(struct connections *c, struct connection *one)
 }
 
 static void
-connection_set(struct connections *c, struct connection *one, int64_t ms, bool idle)
+connection_set(struct connections *c, struct connection *one, int64_t ms, bool idle, bool reading)
 {
 	int64_t now = clock_ms();
 
@@ -130,6 +132,7 @@ connection_set(struct connections *c, struct connection *one, int64_t ms, bool i
 	if (one->deadline != 0) {
 		one->deadline = ms == NEVER ? NEVER : now + ms;
 		one->idle = idle ? now : NEVER;
+		one->reading = reading ? now : NEVER;
 	}
 	pthread_mutex_unlock(&c->lock);
 }
@@ -137,19 +140,33 @@ connection_set(struct connections *c, struct connection *one, int64_t ms, bool i
 void
 connection_work(struct connections *c, struct connection *one)
 {
-	connection_set(c, one, NEVER, false);
+	connection_set(c, one, NEVER, false, false);
 }
 
 void
 connection_reply(struct connections *c, struct connection *one, size_t bytes)
 {
-	connection_set(c, one, CONNECTION_REPLY_MS + (int64_t)(bytes / CONNECTION_REPLY_RATE) * 1000, false);
+	connection_set(c, one, CONNECTION_REPLY_MS + (int64_t)(bytes / CONNECTION_REPLY_RATE) * 1000, false, true);
 }
 
 void
 connection_idle(struct connections *c, struct connection *one)
 {
-	connection_set(c, one, CONNECTION_REQUEST_MS, true);
+	connection_set(c, one, CONNECTION_REQUEST_MS, true, false);
+}
+
+void
+connections_relieve(struct connections *c)
+{
+	struct connection *slowest = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	for (struct connection *one = c->first; one; one = one->next)
+		if (one->reading != NEVER && one->deadline != 0 && (!slowest || one->reading < slowest->reading))
+			slowest = one;
+	if (slowest)
+		connection_tell(c, slowest, COUNTER_CONNECTIONS_PUSHED);
+	pthread_mutex_unlock(&c->lock);
 }
 
 void

@@ -35,6 +35,9 @@ void connection_reply(struct connections *c, struct connection *one, size_t byte
 /* It is out: the next request may come. */
 void connection_idle(struct connections *c, struct connection *one);
 
+/* Replies hold too much memory: shut down the connection that has been reading the longest. */
+void connections_relieve(struct connections *c);
+
 /* Shut down whatever is late at that time, in milliseconds of CLOCK_MONOTONIC. To be called about twice a second. */
 void connections_sweep(struct connections *c, int64_t now_ms);
 

@@ -42,6 +42,14 @@ host_admitted(const struct guard *g, const struct address *local, const char *ho
 	return false;
 }
 
+static bool
+origin_admitted(const struct guard *g, const struct request *r)
+{
+	const char *host = strstr(r->origin, "://");
+
+	return host && host_admitted(g, &r->local, host + 3);
+}
+
 /* Takes as long for a wrong token as for the right one: every byte of what was sent is looked at. */
 static bool
 token_equal(const char *token, const char *given, size_t given_length)
@@ -129,6 +137,11 @@ guard_admits(const struct guard *g, const struct request *r, struct reply *to)
 			"This heapd does not answer for the host %.200s. Use the address it listens on, or start it "
 			"with --allow-host",
 			r->host);
+		return false;
+	}
+	/* A page of somebody else in a browser here could not read the answer, but make us work for it. */
+	if (r->origin && !origin_admitted(g, r)) {
+		reply_error(to, 403, "This heapd answers no requests of pages from %.200s", r->origin);
 		return false;
 	}
 	if (r->authorizations > 1) {

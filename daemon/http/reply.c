@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static _Atomic size_t blobs;
+
 struct blob *
 blob_new(char *data, size_t size)
 {
@@ -16,7 +18,14 @@ blob_new(char *data, size_t size)
 	atomic_init(&b->refs, 1);
 	b->data = data;
 	b->size = size;
+	(void)atomic_fetch_add_explicit(&blobs, size, memory_order_relaxed);
 	return b;
+}
+
+size_t
+blob_bytes(void)
+{
+	return atomic_load_explicit(&blobs, memory_order_relaxed);
 }
 
 struct blob *
@@ -32,6 +41,7 @@ blob_unref(struct blob *b)
 {
 	/* acq_rel: whoever frees must see every reader's last access done. */
 	if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1) {
+		(void)atomic_fetch_sub_explicit(&blobs, b->size, memory_order_relaxed);
 		free(b->data);
 		free(b);
 	}

@@ -24,6 +24,7 @@ struct blob {
 
 struct blob *blob_new(char *data,
 		      size_t size); /* takes data, which was malloced; NULL (and data freed) without memory */
+size_t blob_bytes(void); /* of all there are */
 struct blob *blob_ref(struct blob *b);
 void blob_unref(struct blob *b); /* NULL is fine */
 

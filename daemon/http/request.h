@@ -36,8 +36,9 @@ struct request {
 	/* Set by the server. */
 	bool http_1_1;
 	unsigned hosts, lengths, encodings, authorizations; /* how many such headers came */
+	uint64_t length; /* of the body, as announced */
 	struct address local; /* which of our addresses it came to; size 0: unknown */
-	const char *host, *authorization; /* borrowed from the connection */
+	const char *host, *origin, *authorization; /* borrowed from the connection; NULL: none */
 	bool accepts_gzip;
 	struct text body;
 	bool body_too_large;

@@ -26,6 +26,8 @@
 #define IDLE_SECONDS 30 /* without a byte in either direction */
 #define CONNECTION_MEMORY (32 << 10) /* bytes: request line and headers */
 #define SWEEP_MS 500
+#define BODIES_MAX (64 << 20) /* bytes of bodies that are on their way, as announced */
+#define REPLIES_MAX ((size_t)256 << 20) /* bytes of replies that wait to be read */
 #define COMPRESS_LEAST 512 /* bytes; below, gzip's header eats what it saves */
 
 struct server {
@@ -37,6 +39,7 @@ struct server {
 	pthread_t keeper;
 	bool keeping;
 	int stop; /* eventfd: readable once the server ends */
+	_Atomic uint64_t bodies; /* bytes reserved */
 };
 
 /* A request on its way through the library's callbacks. */
@@ -44,6 +47,7 @@ struct exchange {
 	struct request request;
 	int bad; /* of request_parse() */
 	bool admitted; /* its headers were looked at, a body may follow */
+	uint64_t reserved; /* of the server's bodies */
 };
 
 static void *
@@ -68,8 +72,10 @@ exchange_end(void *cls, struct MHD_Connection *connection, void **con_cls, enum 
 	(void)code;
 	if (own)
 		connection_idle(s->connections, own->socket_context);
-	if (x)
+	if (x) {
+		(void)atomic_fetch_sub_explicit(&s->bodies, x->reserved, memory_order_relaxed);
 		request_done(&x->request);
+	}
 	free(x);
 	*con_cls = NULL;
 }
@@ -114,9 +120,12 @@ header_take(void *cls, enum MHD_ValueKind kind, const char *name, const char *va
 	} else if (same_header(name, "Content-Length")) {
 		r->lengths++;
 		/* Longer than the number of digits in the limit, or above it; the exact end is seen when the body comes. */
-		r->body_too_large |= strtoull(value, NULL, 10) > REQUEST_BODY_MAX;
+		r->length = strtoull(value, NULL, 10);
+		r->body_too_large |= r->length > REQUEST_BODY_MAX;
 	} else if (same_header(name, "Transfer-Encoding")) {
 		r->encodings++;
+	} else if (same_header(name, "Origin")) {
+		r->origin = value;
 	} else if (same_header(name, "Authorization")) {
 		r->authorizations++;
 		r->authorization = value;
@@ -232,6 +241,18 @@ exchange_reply(struct server *s, struct MHD_Connection *connection, struct excha
 	return queued;
 }
 
+/* Room for the body, which only a POST keeps. */
+static bool
+body_reserve(struct server *s, struct exchange *x)
+{
+	const struct request *q = &x->request;
+
+	if (q->method != METHOD_POST)
+		return true;
+	x->reserved = q->encodings > 0 ? REQUEST_BODY_MAX : q->length;
+	return atomic_fetch_add_explicit(&s->bodies, x->reserved, memory_order_relaxed) + x->reserved <= BODIES_MAX;
+}
+
 /* The headers are there. True if the request may go on, else its refusal is in *to. */
 static bool
 exchange_admit(struct server *s, struct MHD_Connection *connection, struct exchange *x, const char *method,
@@ -257,6 +278,9 @@ exchange_admit(struct server *s, struct MHD_Connection *connection, struct excha
 	} else if (q->body_too_large) {
 		reply_error(to, 413, "The body is larger than %d bytes", REQUEST_BODY_MAX);
 		to->close = true;
+	} else if (!body_reserve(s, x)) {
+		reply_error(to, 503, "Too many large bodies are on their way already; try again later");
+		to->retry_after = 5;
 	} else {
 		return true;
 	}
@@ -276,6 +300,8 @@ exchange_answer(struct server *s, struct MHD_Connection *connection, struct exch
 	x->request.stop = s->stop;
 	/* The library would take the time spent here for silence of the client. Setting a timeout after none restarts it. */
 	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+	if (blob_bytes() > REPLIES_MAX)
+		connections_relieve(s->connections);
 	routes_answer(&s->routes, &x->request, &reply);
 	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_SECONDS);
 	return exchange_reply(s, connection, x, &reply);

@@ -105,5 +105,87 @@ def nonsense_on_the_wire_does_not_harm(place):
 	check_eq(200, server.get("/healthz").status, "the status afterwards")
 
 
+@test
+def a_client_that_sends_byte_by_byte_is_cut_off_and_others_are_served(place):
+	server, _ = leaky(place)
+	drips = []
+	for head, tail in (("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ", "y"),
+			("POST /debug/pprof/symbol HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n", "0"),
+			("POST /debug/pprof/symbol HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n0\r\n"), ("", "G")):
+		s = socket.create_connection(("127.0.0.1", server.port), SECONDS)
+		s.sendall(head.encode())
+		drips.append((s, tail.encode()))
+
+	def all_cut():
+		for s, tail in list(drips):
+			try:
+				s.sendall(tail)
+				s.settimeout(0.1)
+				gone = not s.recv(1)
+			except TimeoutError:
+				gone = False
+			except OSError:
+				gone = True
+			if gone:
+				drips.remove((s, tail))
+				s.close()
+		check_eq(200, server.get("/healthz").status, "the status for others")
+		return not drips
+	wait_until(all_cut, "clients that send a byte now and then are cut off", running=server.running)
+
+
+@test
+def a_hundred_at_once_get_whole_profiles_of_a_changing_program(place):
+	program = place.compile("leaky.c")
+	server = place.heapd_run([program, "1000", "100"], "--period", "1", stdin=subprocess.PIPE)
+	wait_until(lambda: "ready" in server.running.text, "the program is ready", running=server.running)
+	server.target(name="leaky")
+	done = threading.Event()
+
+	def churn():
+		while not done.is_set():
+			server.running.process.stdin.write(b"more\n" * 20)
+			server.running.process.stdin.flush()
+			done.wait(0.01)
+	thread = threading.Thread(target=churn)
+	thread.start()
+	wrong = []
+
+	def fetch():
+		try:
+			reply = server.get("/debug/pprof/heap").good()
+			profile = pprofile.decode(reply.body)
+			total = sum(s.values[3] for s in profile.samples)
+			check(total >= 1000 * 100, "the memory in use", total)
+			check(all(v >= 0 for s in profile.samples for v in s.values), "no value is negative")
+		except Exception as e:
+			wrong.append(e)
+	try:
+		fetchers = [threading.Thread(target=fetch) for _ in range(100)]
+		for f in fetchers:
+			f.start()
+		for f in fetchers:
+			f.join()
+	finally:
+		done.set()
+		thread.join()
+	if wrong:
+		raise wrong[0]
+
+
+@test
+def an_address_that_this_machine_has_not_is_told(place):
+	token = place.write("token", "0123456789abcdef", 0o600)
+	r = place.heapd("serve", "--listen", "192.0.2.77:0", "--token-file", token, "--dir", place.shm)
+	check_eq(1, r.code, "the exit status")
+	check_match(r"^heapd: cannot listen on 192\.0\.2\.77:0: Cannot assign requested address", r.errors, "the complaint")
+	# A network without IPv6.
+	r = place.run(["unshare", "-rn", "sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec {HEAPD} serve --listen '[::1]:0' --dir {place.shm}"])
+	if "unshare" in r.errors or "sh:" in r.errors:
+		raise Skip("no network namespaces here")
+	check_eq(1, r.code, "the exit status")
+	check_match(r"^heapd: cannot listen on \[::1\]:0: ", r.errors, "the complaint")
+
+
 if __name__ == "__main__":
 	main()

@@ -98,6 +98,33 @@ TEST(a_larger_reply_may_take_longer)
 	connections_free(c);
 }
 
+TEST(of_many_slow_readers_the_one_that_began_first_makes_room)
+{
+	struct connections *c = NULL;
+	struct line lines[4];
+	struct timespec moment = { 0, 2000000 };
+
+	CHECK_EQ(0, connections_new(&c));
+	connections_relieve(c);
+	for (size_t i = 0; i < 4; i++)
+		lines[i] = line_open(c);
+	connection_reply(c, lines[2].one, 100);
+	(void)nanosleep(&moment, NULL);
+	connection_reply(c, lines[0].one, 100);
+	connection_reply(c, lines[1].one, 100);
+	connection_idle(c, lines[1].one); /* has read it */
+	connections_relieve(c);
+	CHECK(is_shut(lines[2].ends[1]));
+	CHECK(!is_shut(lines[0].ends[1]) && !is_shut(lines[1].ends[1]) && !is_shut(lines[3].ends[1]));
+	connections_relieve(c);
+	CHECK(is_shut(lines[0].ends[1]));
+	connections_relieve(c);
+	CHECK(!is_shut(lines[1].ends[1]) && !is_shut(lines[3].ends[1]));
+	for (size_t i = 0; i < 4; i++)
+		line_close(c, &lines[i]);
+	connections_free(c);
+}
+
 TEST(a_crowd_of_silent_clients_makes_room_for_new_ones)
 {
 	struct connections *c = NULL;

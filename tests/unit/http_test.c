@@ -555,6 +555,14 @@ TEST(requests_that_are_not_clean_are_refused)
 		{ 405, "DELETE /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" },
 		{ 405, "TRACE /debug/pprof/heap HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" },
 		{ 413, "POST /debug/pprof/symbol HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\nab" },
+		{ 400, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\nAuthorization: Bearer "
+		       "y\r\n\r\n" },
+		{ 403, "POST /debug/pprof/symbol HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+		       "https://evil.example\r\nContent-Length: 1\r\n\r\nx" },
+		{ 403, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\nConnection: close\r\n\r\n" },
+		{ 404, "GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" },
+		{ 404, "GET /%2e%2e/%2f HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" },
+		{ 404, "GET //healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" },
 		{ 421, "GET /healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n" },
 		{ 421, "GET /healthz HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n" },
 	};
@@ -569,6 +577,109 @@ TEST(requests_that_are_not_clean_are_refused)
 		}
 	}
 	server_stop();
+}
+
+/* "GET /PATH<n times `piece`> HTTP/1.1" with a header of n more of them. */
+static int
+long_request(const char *path, const char *piece, size_t n_path, size_t n_header)
+{
+	struct text request = { 0 };
+	int status;
+
+	text_printf(&request, "GET %s", path);
+	for (size_t i = 0; i < n_path; i++)
+		text_add(&request, piece);
+	text_add(&request, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: ");
+	for (size_t i = 0; i < n_header; i++)
+		text_add(&request, piece);
+	text_add(&request, "\r\n\r\n");
+	status = raw(text_string(&request))->status;
+	text_done(&request);
+	return status;
+}
+
+TEST(what_is_too_long_or_too_much_is_refused)
+{
+	server_start(NULL);
+	CHECK_EQ(200, long_request("/healthz", "", 0, 0));
+	CHECK_EQ(200, long_request("/healthz?", "a=1&", REQUEST_PARAMETERS, 0));
+	CHECK_EQ(400, long_request("/healthz?", "a=1&", REQUEST_PARAMETERS + 1, 0));
+	CHECK_EQ(0, long_request("/healthz?", "&=", 5000, 0)); /* no room to take them apart: the library hangs up */
+	CHECK_EQ(414, long_request("/healthz?", "a=1&", 10000, 0));
+	CHECK_EQ(400, long_request("", "/a", REQUEST_SEGMENTS + 1, 0));
+	CHECK_EQ(400, long_request("", "/", 5000, 0));
+	CHECK_EQ(414, long_request("/", "x", 40 << 10, 0));
+	CHECK_EQ(431, long_request("/healthz", "x", 0, 40 << 10));
+	CHECK_EQ(200, long_request("/healthz", "x", 0, 10 << 10));
+	server_stop();
+}
+
+TEST(bodies_that_are_on_their_way_have_a_limit_together)
+{
+	static const char request[] =
+		"POST /debug/pprof/symbol HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388608\r\n\r\n0x1+";
+	static const char small[] = "POST /debug/pprof/symbol HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+				    "1\r\nConnection: close\r\n\r\n0";
+	struct put p = target_put("prog", 1, true);
+	enum { FULL = (64 << 20) / REQUEST_BODY_MAX };
+	int fds[FULL];
+	struct answer *a = NULL;
+
+	server_start(NULL);
+	wait_for_targets(1);
+	for (size_t i = 0; i < FULL; i++) {
+		fds[i] = client_open();
+		client_send(fds[i], request, sizeof(request) - 1);
+	}
+	for (int i = 0; i < 500 && (a = raw(small))->status == 200; i++) /* until all have been seen */
+		(void)usleep(10000);
+	CHECK_EQ(503, a->status);
+	check_has(a->head, "Retry-After: ");
+	CHECK_EQ(503, raw("POST /debug/pprof/symbol HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+			  "chunked\r\n\r\n1\r\n0\r\n0\r\n\r\n")
+			      ->status);
+	CHECK_EQ(200, get("/debug/pprof/heap")->status);
+	for (size_t i = 0; i < FULL; i++)
+		close(fds[i]);
+	for (int i = 0; i < 500 && (a = raw(small))->status != 200; i++)
+		(void)usleep(10000);
+	CHECK_EQ(200, a->status);
+	server_stop();
+	target_done(&p);
+}
+
+TEST(replies_that_nobody_reads_make_room_for_others)
+{
+	enum { ADDRESSES = 300000 };
+	struct put p = target_put("prog", 1, true);
+	struct text request = { 0 };
+	struct blob *others;
+	char bytes[65536];
+	size_t got = 0;
+	ssize_t n;
+	int fd;
+
+	server_start(NULL);
+	wait_for_targets(1);
+	text_printf(&request, "POST /debug/pprof/symbol HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n",
+		    ADDRESSES * 9);
+	for (int i = 0; i < ADDRESSES; i++)
+		text_printf(&request, "0x%06x+", 0x400001 + i);
+	fd = client_open();
+	client_send(fd, text_string(&request), request.size);
+	CHECK_EQ(1, recv(fd, bytes, 1, 0)); /* the answer is on its way, and does not fit into the socket */
+	others = blob_new(malloc(300 << 20), 300 << 20); /* never touched: costs nothing */
+	CHECK(others != NULL);
+	CHECK_EQ(200, get("/healthz")->status);
+	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0)
+		got += (size_t)n;
+	CHECK(got < ADDRESSES * strlen("0x400001 prog+0x1\n")); /* cut off */
+	close(fd);
+	blob_unref(others);
+	CHECK_EQ(200, get("/healthz")->status);
+	text_done(&request);
+	server_stop();
+	target_done(&p);
 }
 
 TEST(the_body_of_a_refused_request_is_not_taken_for_the_next_one)
@@ -602,23 +713,49 @@ TEST(a_request_cut_anywhere_does_no_harm)
 	target_done(&p);
 }
 
+static size_t
+descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	while (readdir(d))
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
 TEST(an_answer_may_be_left_at_any_byte)
 {
+	static const char request[] = "GET /debug/pprof/heap HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 	struct put p = target_put("prog", 1, true);
+	size_t before, size, left = 0;
+	struct answer *a;
 
 	server_start(NULL);
 	wait_for_targets(1);
-	for (size_t n = 0; n < 300; n += 7) {
+	a = get("/debug/pprof/heap");
+	size = (size_t)(a->body - a->whole) + a->size;
+	before = descriptors();
+	for (size_t n = 0; n < size; n++) {
+		const struct linger reset = { 1, 0 };
+		char bytes[4096];
 		int fd = client_open();
-		char bytes[300];
 
-		client_send(fd, "GET /debug/pprof/heap?debug=1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 59);
+		client_send(fd, request, sizeof(request) - 1);
+		CHECK(size <= sizeof(bytes));
 		if (n > 0)
 			CHECK(recv(fd, bytes, n, MSG_WAITALL) > 0);
+		if (n % 2)
+			(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		close(fd);
 	}
 	CHECK_EQ(200, get("/healthz")->status);
+	for (int i = 0; i < 500 && (left = descriptors()) > before; i++)
+		(void)usleep(10000);
+	CHECK(left <= before);
 	server_stop();
+	CHECK(blob_bytes() == 0);
 	target_done(&p);
 }
 
