@@ -14,7 +14,7 @@
 	X(CONNECTIONS, "http_connections_total", "Connections accepted.")                                          \
 	X(CONNECTIONS_LATE, "http_connections_expired_total", "Connections closed because a deadline had passed.") \
 	X(CONNECTIONS_PUSHED, "http_connections_displaced_total",                                                  \
-	  "Idle or slow connections closed to make room for new ones.")                                                    \
+	  "Idle or slow connections closed to make room for new ones.")                                            \
 	X(PROFILES, "profiles_built_total", "Profiles built, not counting those answered from the one before.")    \
 	X(TARGETS_UNREADABLE, "targets_unreadable_total",                                                          \
 	  "Segments that could not be read when a profile asked for them.")
