@@ -178,7 +178,6 @@ def pprof_traces_show_sizes_and_inlined_frames(place):
 @test
 def a_delta_holds_only_what_happened_inside_its_seconds(place):
 	server, prefix, _ = leaky(place, rounds=500)
-	before = server.profile(prefix + "/debug/pprof/heap").cumulative("alloc_objects")["keep_blob"]
 	started = time.monotonic()
 	pprof = place.start(["go", "tool", "pprof", "-raw", "-seconds", "2", server.url + prefix + "/debug/pprof/heap"])
 	# The window opens when heapd has the request; that is not visible, so the activity covers the whole of it.
@@ -191,13 +190,14 @@ def a_delta_holds_only_what_happened_inside_its_seconds(place):
 	check(time.monotonic() - started < 8, "a delta of 2 s comes soon after", time.monotonic() - started)
 	duration = float(check_match(r"Duration: ([\d.]+)", raw, "pprof -raw")[1])
 	check_near(2, duration, 0.7, "Duration")
-	after = server.profile(prefix + "/debug/pprof/heap").cumulative("alloc_objects")["keep_blob"]
+	# A busy machine may be behind with what was asked of the program.
+	wait_until(lambda: server.profile(prefix + "/debug/pprof/heap").cumulative("alloc_objects")["keep_blob"] == 500 * (1 + done),
+		"the program has done its rounds", running=server.running)
 	r = server.get(prefix + "/debug/pprof/heap?seconds=1").good()
 	check_in('filename="heap-delta"', r.headers["Content-Disposition"], "the file name of a delta")
 	quiet = pprofile.decode(r.body)
 	check_near(1e9, quiet.duration_nanos, 5e8, "duration_nanos")
 	check_eq([], quiet.samples, "samples of a second in which nothing happened")
-	check(after > before, "the program did allocate meanwhile")
 	check_in("keep_blob", raw, "the delta with activity")
 
 

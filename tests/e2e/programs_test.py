@@ -132,7 +132,7 @@ console.log(n, process.pid);
 """)
 	r = place.run(["node", "--perf-basic-prof", script], env=place.preload(4096)).good()
 	try:
-		check_named({"node": [place.fetch(s) for s in place.segments()]}, "node", r"^JS:.fill ", 0.5)
+		check_named({"node": [place.fetch(s) for s in place.segments()]}, "node", r"^(JS|LazyCompile|Function):[*^~]fill ", 0.5)
 	finally:
 		os.unlink(f"/tmp/perf-{r.text.split()[1]}.map")
 
