@@ -167,7 +167,7 @@ TEST(without_time_the_period_stays)
 /* Over many runs through floods and calms, in which the period goes up and down by a factor of thousands. */
 TEST(estimates_are_unbiased_while_the_period_moves_and_so_are_their_errors)
 {
-	const int runs = 4000;
+	const int runs = 1500;
 	double sum = 0, squares = 0, stated = 0, truth = 0, mean;
 	uint64_t least = UINT64_MAX, most = 0;
 	struct program p;
@@ -188,7 +188,7 @@ TEST(estimates_are_unbiased_while_the_period_moves_and_so_are_their_errors)
 	}
 	CHECK(most > 64 * least);
 	mean = sum / runs;
-	CHECK(sqrt(squares) / runs < 0.005 * truth); /* precise enough to say something */
+	CHECK(sqrt(squares) / runs < 0.008 * truth); /* precise enough to say something */
 	CHECK_NEAR(0, mean, 3.5 * sqrt(squares) / runs);
 	CHECK_NEAR(1, stated / squares, 0.15);
 }
