@@ -81,6 +81,9 @@ site_new(struct segment *segment, const struct stack *stack)
 {
 	uint32_t site, words;
 
+	/* Words that no site is left for would be lost, one stack after the other. */
+	if (segment_used(segment, HEAPD_SITES) == segment->capacity[HEAPD_SITES])
+		return HEAPD_NONE;
 	words = segment_claim(segment, HEAPD_STACKS, stack->depth);
 	if (words == HEAPD_NONE)
 		return HEAPD_NONE;

@@ -82,7 +82,7 @@ TEST(what_finds_no_room_goes_to_the_overflow_site_and_is_counted)
 	struct sites *s = sites_make(&segment);
 	uint32_t capacity = segment.header->sections[HEAPD_SITES].capacity;
 	struct stack none = { .depth = 0 }, one = stack_of(0, 0);
-	uint32_t first = sites_find(s, &segment, &one);
+	uint32_t first = sites_find(s, &segment, &one), words;
 
 	CHECK_EQ(HEAPD_OVERFLOW_SITE, sites_find(s, &segment, &none));
 	for (uint32_t i = 1; i < capacity; i++) {
@@ -90,11 +90,13 @@ TEST(what_finds_no_room_goes_to_the_overflow_site_and_is_counted)
 
 		sites_find(s, &segment, &stack);
 	}
+	words = segment_used(&segment, HEAPD_STACKS);
 	for (uint32_t i = 0; i < 100; i++) {
 		struct stack stack = stack_of(i, 1);
 
 		CHECK_EQ(HEAPD_OVERFLOW_SITE, sites_find(s, &segment, &stack));
 	}
+	CHECK_EQ(words, segment_used(&segment, HEAPD_STACKS)); /* nothing is kept of them */
 	CHECK_EQ(first, sites_find(s, &segment, &one));
 	CHECK(segment.header->lost[HEAPD_LOST_NO_SITE] >= 101);
 }
