@@ -39,13 +39,14 @@ talk(struct input in, int fd)
 	while (in.left > 0) {
 		size_t length = strnlen((const char *)in.at, in.left), rest = in.left - length;
 
-		if (length > 0 && send(fd, in.at, length, MSG_NOSIGNAL) != (ssize_t)length)
+		if (length > 0 && TEMP_FAILURE_RETRY(send(fd, in.at, length, MSG_NOSIGNAL)) != (ssize_t)length)
 			break;
 		in.at += length + (rest > 0);
 		in.left = rest - (rest > 0);
 	}
 	(void)shutdown(fd, SHUT_WR);
-	while ((n = recv(fd, reply + size, sizeof(reply) - size, 0)) > 0)
+	/* libFuzzer's clock interrupts what waits. */
+	while ((n = TEMP_FAILURE_RETRY(recv(fd, reply + size, sizeof(reply) - size, 0))) > 0)
 		size = size + (size_t)n < sizeof(reply) / 2 ? size + (size_t)n : sizeof(reply) / 2;
 	MUST(n == 0 || errno == ECONNRESET);
 	MUST(size == 0 || (size > 15 && memcmp(reply, "HTTP/1.", 7) == 0 && strncmp(reply + 8, " 500", 4) != 0));
