@@ -1,10 +1,12 @@
 /* debuginfo.c - puts the answers of DWARF and of the symbol tables together. */
 #include "debuginfo.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <elfutils/libdw.h>
@@ -15,6 +17,10 @@
 #include "dwarf_names.h"
 #include "elf_symbols.h"
 #include "ranges.h"
+
+/* Compilers' output shrinks to a third or so by zlib. */
+#define UNPACKED_RATIO 16
+#define UNPACKED_SMALL ((uint64_t)64 << 20)
 
 struct part {
 	int fd;
@@ -32,12 +38,77 @@ struct debuginfo {
 	bool without_dwarf;
 };
 
+/* How much a section unpacks to, as it says itself; what no zlib stream could be is refused by libelf. */
+static uint64_t
+unpacked_size(Elf_Scn *section, const GElf_Shdr *header)
+{
+	GElf_Chdr packed;
+
+	return header->sh_flags & SHF_COMPRESSED && gelf_getchdr(section, &packed) ? packed.ch_size : 0;
+}
+
+/* As GNU tools did it before: .zdebug sections, "ZLIB" and eight bytes, the highest first. */
+static uint64_t
+old_unpacked_size(Elf_Scn *section, const char *name)
+{
+	const Elf_Data *data = name && strncmp(name, ".zdebug", 7) == 0 ? elf_rawdata(section, NULL) : NULL;
+	uint64_t size;
+
+	if (!data || !data->d_buf || data->d_size < 12)
+		return 0;
+	memcpy(&size, (const char *)data->d_buf + 4, sizeof(size));
+	return be64toh(size);
+}
+
+/* A bomb: sections that together unpack to much more than any compiler's output would. The names of sections, which may be
+ * packed too, are not looked at before the first count has passed. */
+static bool
+unpacks_to_too_much(Elf *elf, off_t size)
+{
+	uint64_t left = UNPACKED_SMALL + (uint64_t)size * UNPACKED_RATIO;
+	size_t names = 0;
+
+	for (int old = 0; old < 2; old++) {
+		Elf_Scn *section = NULL;
+		GElf_Shdr header;
+
+		if (old && elf_getshdrstrndx(elf, &names) < 0)
+			return false;
+		while ((section = elf_nextscn(elf, section))) {
+			uint64_t n;
+
+			if (!gelf_getshdr(section, &header))
+				continue;
+			n = old ? old_unpacked_size(section, elf_strptr(elf, names, header.sh_name))
+				: unpacked_size(section, &header);
+			if (n > left)
+				return true;
+			left -= n;
+		}
+	}
+	return false;
+}
+
+/* Class and byte order are ours: no process of another kind has a sampler. */
+static bool
+is_our_kind(Elf *elf)
+{
+	const char *ident = elf_getident(elf, NULL);
+	const uint16_t one = 1;
+	char order = *(const char *)&one ? ELFDATA2LSB : ELFDATA2MSB;
+
+	return ident && ident[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) && ident[EI_DATA] == order;
+}
+
 static bool
 part_open(struct part *p, int fd)
 {
+	struct stat status;
+
 	p->fd = fd;
 	p->elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
-	return p->elf && elf_kind(p->elf) == ELF_K_ELF;
+	return p->elf && elf_kind(p->elf) == ELF_K_ELF && is_our_kind(p->elf) && fstat(fd, &status) == 0 &&
+	       !unpacks_to_too_much(p->elf, status.st_size);
 }
 
 static void
@@ -92,7 +163,7 @@ static enum wire_status
 add_names(struct debuginfo *d, struct part *part)
 {
 	bool full = false;
-	int r = elf_symbols_add(d->symbols, part->elf, part->fd, &full);
+	int r = elf_symbols_add(d->symbols, part->elf, &full);
 
 	if (r == 0 && !d->dwarf && !d->without_dwarf) {
 		r = dwarf_names_new(part->elf, &d->code, &d->dwarf);

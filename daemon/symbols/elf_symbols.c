@@ -2,14 +2,12 @@
 #include "elf_symbols.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <elfutils/libdwfl.h>
 #include <gelf.h>
 
+#include "debugdata.h"
 #include "ranges.h"
 
 #define SYMBOLS_MAX (32u << 20) /* of one module; libLLVM with debug info has 2^18 */
@@ -26,19 +24,9 @@ struct elf_symbols {
 	size_t n, room;
 	struct ranges index; /* of items by address; built when the first address is asked for */
 	bool indexed;
-	Dwfl *dwfl; /* holds the decompressed .gnu_debugdata; NULL if there was none */
+	void *unpacked; /* .gnu_debugdata; NULL if there was none */
+	Elf *inner; /* in it */
 };
-
-/* The worker opens nothing by name. */
-static int
-find_no_debuginfo(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *file,
-		  const char *debuglink, GElf_Word crc, char **ret)
-{
-	(void)module, (void)data, (void)name, (void)base, (void)file, (void)debuglink, (void)crc, (void)ret;
-	return -1;
-}
-
-static const Dwfl_Callbacks no_files = { .find_debuginfo = find_no_debuginfo };
 
 struct elf_symbols *
 elf_symbols_new(const struct ranges *code)
@@ -55,8 +43,8 @@ elf_symbols_free(struct elf_symbols *s)
 {
 	if (!s)
 		return;
-	if (s->dwfl)
-		dwfl_end(s->dwfl);
+	elf_end(s->inner);
+	free(s->unpacked);
 	ranges_done(&s->index);
 	free(s->items);
 	free(s);
@@ -113,45 +101,12 @@ add_table(struct elf_symbols *s, Elf *elf, Elf_Scn *section, const GElf_Shdr *he
 	return r;
 }
 
-/* .gnu_debugdata is an xz-compressed ELF file with the symbols that stripping removed; libdwfl decompresses it. */
+/* All symbol tables of one file; *ret_compressed is its .gnu_debugdata, if it has one. */
 static int
-add_compressed(struct elf_symbols *s, int fd)
-{
-	Dwfl_Module *module;
-	int n, r = 0, own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	if (own < 0 || s->dwfl) {
-		if (own >= 0)
-			close(own);
-		return 0;
-	}
-	s->dwfl = dwfl_begin(&no_files);
-	if (!s->dwfl) {
-		close(own);
-		return -ENOMEM;
-	}
-	dwfl_report_begin(s->dwfl);
-	module = dwfl_report_elf(s->dwfl, "module", "module", own, 0, true);
-	if (!module)
-		close(own);
-	dwfl_report_end(s->dwfl, NULL, NULL);
-	n = module ? dwfl_module_getsymtab(module) : 0;
-	for (int i = 1; i < n && r == 0; i++) {
-		GElf_Sym symbol;
-		GElf_Addr start;
-		const char *name = dwfl_module_getsym_info(module, i, &symbol, &start, NULL, NULL, NULL);
-		if (name)
-			r = add(s, &symbol, start, name);
-	}
-	return r;
-}
-
-int
-elf_symbols_add(struct elf_symbols *s, Elf *elf, int fd, bool *ret_full)
+add_tables(struct elf_symbols *s, Elf *elf, bool *ret_full, Elf_Scn **ret_compressed)
 {
 	Elf_Scn *section = NULL;
 	size_t names;
-	bool full = false, compressed = false;
 	int r = 0;
 
 	if (elf_getshdrstrndx(elf, &names) < 0)
@@ -165,11 +120,41 @@ elf_symbols_add(struct elf_symbols *s, Elf *elf, int fd, bool *ret_full)
 		name = names ? elf_strptr(elf, names, header.sh_name) : NULL;
 		if (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM)
 			r = add_table(s, elf, section, &header);
-		full |= header.sh_type == SHT_SYMTAB && header.sh_size > header.sh_entsize;
-		compressed |= name && strcmp(name, ".gnu_debugdata") == 0;
+		*ret_full |= header.sh_type == SHT_SYMTAB && header.sh_size > header.sh_entsize;
+		if (name && strcmp(name, ".gnu_debugdata") == 0)
+			*ret_compressed = section;
 	}
-	if (r == 0 && compressed && !full && fd >= 0)
-		r = add_compressed(s, fd);
+	return r;
+}
+
+/* One that is damaged is skipped. */
+static int
+add_compressed(struct elf_symbols *s, Elf_Scn *section)
+{
+	Elf_Data *data = elf_rawdata(section, NULL);
+	Elf_Scn *ignored = NULL;
+	bool full = false;
+	size_t size;
+	int r;
+
+	if (!data || !data->d_buf || s->unpacked)
+		return 0;
+	r = debugdata_unpack(data->d_buf, data->d_size, &s->unpacked, &size);
+	if (r < 0)
+		return r == -EINVAL ? 0 : r;
+	s->inner = elf_memory(s->unpacked, size);
+	return s->inner ? add_tables(s, s->inner, &full, &ignored) : 0;
+}
+
+int
+elf_symbols_add(struct elf_symbols *s, Elf *elf, bool *ret_full)
+{
+	Elf_Scn *compressed = NULL;
+	bool full = false;
+	int r = add_tables(s, elf, &full, &compressed);
+
+	if (r == 0 && compressed && !full)
+		r = add_compressed(s, compressed);
 	if (r == 0)
 		*ret_full = full;
 	return r;

@@ -18,9 +18,8 @@ struct ranges;
 struct elf_symbols *elf_symbols_new(const struct ranges *code);
 void elf_symbols_free(struct elf_symbols *s);
 
-/* Add the tables of a file. Names stay borrowed from it. fd is the same file, for the compressed table, or -1. Damaged
- * tables are skipped. 0 or -ENOMEM; *ret_full says whether there was a full table (.symtab with symbols). */
-int elf_symbols_add(struct elf_symbols *s, Elf *elf, int fd, bool *ret_full);
+/* Add the tables of a file. Names stay borrowed from it. Damaged tables are skipped. 0 or -ENOMEM; *ret_full says whether there was a full table (.symtab with symbols). */
+int elf_symbols_add(struct elf_symbols *s, Elf *elf, bool *ret_full);
 
 /* The raw name of the function around an address, NULL if none; *ret_start is where that function starts. */
 const char *elf_symbols_find(struct elf_symbols *s, uint64_t address, uint64_t *ret_start);

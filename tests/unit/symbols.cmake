@@ -4,7 +4,7 @@ foreach(name symbol_worker bad_worker)
 	target_link_libraries(${name} PRIVATE room-symbols)
 endforeach()
 
-foreach(name symbols worker)
+foreach(name symbols worker bad_files)
 	daemon_test(${name} room-symbols)
 	target_sources(${name}_test PRIVATE symbols_subject.c)
 	add_dependencies(${name}_test symbol_worker bad_worker)
