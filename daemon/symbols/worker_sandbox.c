@@ -6,6 +6,7 @@
 #include "worker_sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -15,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -48,10 +50,24 @@ limit(__rlimit_resource_t what, rlim_t value)
 	return setrlimit(what, &now) < 0 ? -errno : 0;
 }
 
+/* Where memory runs out it is the worker that goes, not the daemon nor a program of the machine. */
+static void
+go_first(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, "1000", 4);
+	close(fd);
+}
+
 int
 sandbox_limits(void)
 {
 	int r = limit(RLIMIT_CORE, 0);
+
+	go_first();
 
 	if (r == 0)
 		r = limit(RLIMIT_STACK, STACK_MAX);

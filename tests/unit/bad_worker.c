@@ -4,6 +4,7 @@
  * first. It has no arguments or environment of its own, because the daemon gives it none.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,8 +94,13 @@ misbehave(const char *how)
 
 	if (strcmp(how, "hang") == 0) {
 		pause();
+	} else if (strcmp(how, "stop") == 0) {
+		raise(SIGSTOP);
+		exit(0);
 	} else if (strcmp(how, "die") == 0) {
 		abort();
+	} else if (strcmp(how, "killed") == 0) {
+		raise(SIGKILL);
 	} else if (strcmp(how, "leave") == 0) {
 		exit(0);
 	} else if (strcmp(how, "noise") == 0) {

@@ -83,6 +83,7 @@ TEST(a_worker_that_is_late_is_given_up)
 	check_bad_worker("hang", true);
 	check_bad_worker("half", true);
 	check_bad_worker("drip", true);
+	check_bad_worker("stop", true);
 	check_bad_worker("hang-lookup", true);
 	check_bad_worker("half-lookup", true);
 }
@@ -90,6 +91,7 @@ TEST(a_worker_that_is_late_is_given_up)
 TEST(a_worker_that_dies_costs_names_only)
 {
 	check_bad_worker("die", false);
+	check_bad_worker("killed", false);
 	check_bad_worker("leave", false);
 	check_bad_worker("die-lookup", false);
 	check_bad_worker("leave-lookup", false);
@@ -353,6 +355,54 @@ TEST(the_worker_leaves_when_the_daemon_is_gone_and_refuses_to_run_by_hand)
 	close(pair[0]);
 	CHECK(waitpid(pid, &status, 0) == pid);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* A line of a file below /proc/PID, or "". */
+static const char *
+proc_line(pid_t pid, const char *file, const char *start)
+{
+	static char line[256];
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f) && strncmp(line, start, strlen(start)) != 0)
+		line[0] = '\0';
+	if (f)
+		fclose(f);
+	line[strcspn(line, "\n")] = '\0';
+	return line;
+}
+
+/* The real one, while it waits for its next request: what the tests above found in a copy of its walls, it has around it. */
+TEST(a_worker_at_work_is_closed_in_and_the_first_to_go)
+{
+	struct wire_request request = { .magic = WIRE_MAGIC, .type = WIRE_OPEN, .sequence = 1 };
+	struct wire_answer answer = { 0 };
+	int status, pair[2], program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	pid_t pid;
+
+	CHECK_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	pid = fork();
+	if (pid == 0) {
+		dup2(pair[1], WIRE_FD);
+		fcntl(WIRE_FD, F_SETFD, 0);
+		execl(SYMBOLS_WORKER, "heapd", "symbol-worker", (char *)NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	CHECK_EQ(0, wire_send(pair[0], &request, sizeof(request), program, -1));
+	CHECK_EQ(0, wire_receive(pair[0], &answer, sizeof(answer), NULL, -1));
+	CHECK_EQ(WIRE_OK, answer.status);
+	CHECK_STR("Seccomp:\t2", proc_line(pid, "status", "Seccomp:"));
+	CHECK_STR("NoNewPrivs:\t1", proc_line(pid, "status", "NoNewPrivs:"));
+	CHECK_STR("1000", proc_line(pid, "oom_score_adj", "1"));
+	CHECK(strstr(proc_line(pid, "limits", "Max file size"), " 0 ") != NULL);
+	CHECK(strstr(proc_line(pid, "limits", "Max core file size"), " 0 ") != NULL);
+	close(program);
+	close(pair[0]);
+	CHECK(waitpid(pid, &status, 0) == pid);
 }
 
 /* The worker gets no descriptor of the daemon but its socket, no environment, and a group of its own. */
