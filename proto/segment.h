@@ -86,7 +86,7 @@ struct heapd_section {
 
 /* What was lost, and why. Every one only grows. */
 enum heapd_loss {
-	HEAPD_LOST_BUSY,        /* samples skipped: the thread was already taking one (signal handler) */
+	HEAPD_LOST_BUSY,        /* samples skipped: the thread was already taking one (signal handler), or the segment only being made */
 	HEAPD_LOST_NO_LIVE,     /* samples skipped: no room for another live block, its frames' CFAs or their index */
 	HEAPD_LOST_NO_SITE,     /* samples put on the overflow site: no room for another site, stack or frame */
 	HEAPD_LOST_DEEP,        /* stacks cut at HEAPD_MAX_DEPTH */

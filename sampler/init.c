@@ -5,6 +5,7 @@
 
 #include "dynamic.h"
 #include "extensions.h"
+#include "options.h"
 #include "process.h"
 #include "real.h"
 #include "sample.h"
@@ -27,6 +28,7 @@ init(void)
 {
 	real_resolve();
 	thread_start();
+	options_get(); /* while there is one thread: others would not be sampled meanwhile */
 	thread_self.quiet++;
 	look_for_sanitizers();
 	extensions_start();

@@ -60,6 +60,31 @@ process_start(struct process *p)
 	return live_start(&p->live) < 0 ? PROCESS_INERT : PROCESS_READY;
 }
 
+/* Into the segment with what process_missed() counted. By whoever made the process ready, and by those who counted too late
+ * for that. */
+static void
+count_early(struct process *p)
+{
+	uint64_t n = atomic_exchange_explicit(&p->early, 0, memory_order_acq_rel);
+	uint64_t bytes = atomic_exchange_explicit(&p->early_bytes, 0, memory_order_relaxed);
+
+	atomic_fetch_add_explicit(&p->segment.header->lost[HEAPD_LOST_BUSY], n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->segment.header->lost_bytes, bytes, memory_order_relaxed);
+}
+
+void
+process_missed(uint64_t bytes)
+{
+	struct process *p = atomic_load_explicit(&process_memory, memory_order_acquire);
+
+	if (!p || atomic_load_explicit(&p->state, memory_order_relaxed) < PROCESS_STARTING)
+		return;
+	atomic_fetch_add_explicit(&p->early_bytes, bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->early, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(&p->state, memory_order_seq_cst) == PROCESS_READY)
+		count_early(p);
+}
+
 struct process *
 process_get(void)
 {
@@ -77,8 +102,12 @@ process_get(void)
 		pages_end();
 	}
 	state = PROCESS_STARTING;
-	if (!atomic_compare_exchange_strong_explicit(&p->state, &state, next, memory_order_release,
+	if (!atomic_compare_exchange_strong_explicit(&p->state, &state, next, memory_order_seq_cst,
 						     memory_order_relaxed))
 		return NULL; /* forked in between */
-	return next == PROCESS_READY ? p : NULL;
+	if (next != PROCESS_READY)
+		return NULL;
+	if (atomic_load_explicit(&p->early, memory_order_seq_cst))
+		count_early(p);
+	return p;
 }

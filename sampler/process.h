@@ -38,6 +38,7 @@ struct process {
 	struct live live;
 	struct scratch scratch;
 	struct pace pace;
+	_Atomic uint64_t early, early_bytes; /* see process_missed() */
 };
 
 /* Private to process.c and the looks below. */
@@ -62,6 +63,9 @@ process_is_ours(const struct process *p)
 
 /* The process, ready to take samples; made if need be. NULL: not possible (yet): the sample is not taken. */
 struct process *process_get(void);
+
+/* A sample of about so many bytes was not taken because the process is only being made: to be counted as lost in its segment. */
+void process_missed(uint64_t bytes);
 
 /* Never sample in this process image or its children (a sanitizer watches them already). */
 void process_refuse(void);

@@ -3,7 +3,8 @@
  * A locked instruction takes some 20 cycles, and a sample makes more than a dozen of them. While the C library knows of one
  * thread only, the same instruction without its lock prefix does: it is one instruction still, so that a signal handler
  * that changes the same word comes before it or after it, and alone, x86 keeps all accesses in the order of the program.
- * The C library's malloc goes by the same sign. Threads that were made behind its back may spoil the profile, nothing else:
+ * The C library's malloc goes by the same sign. Threads that were made behind its back, or the first one by a signal handler
+ * just between the look at the sign and the instruction, may spoil the profile, nothing else:
  * what is read back from shared words is checked before it is used as an index.
  *
  * Each function is the one of stdatomic.h of that name; `order` is for the case of several threads.

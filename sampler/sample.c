@@ -69,26 +69,58 @@ thread_seed(void)
 	return random_next(&seed);
 }
 
+static uint64_t
+weighted(size_t size, uint64_t weight)
+{
+	return (uint64_t)(((wide)weight * size) >> HEAPD_WEIGHT_SHIFT);
+}
+
+static void
+lose(struct process *p, enum heapd_loss what, size_t size, uint64_t weight)
+{
+	if (!process_is_ours(p))
+		return;
+	segment_lose(&p->segment, what);
+	atomic_fetch_add_explicit(&p->segment.header->lost_bytes, weighted(size, weight), memory_order_relaxed);
+}
+
+/* Signal handlers allocated within a count that ran out, so many bytes and one for each block together: one at least. */
+static __attribute__((noinline, cold)) void
+missed(struct thread *t)
+{
+	struct process *p = process_peek();
+	int64_t left;
+
+	t->below = 0;
+	while ((left = (int64_t)__atomic_load_n(&t->countdown, __ATOMIC_RELAXED)) < 0) {
+		const uint64_t size = (uint64_t)-left - 1;
+
+		__atomic_fetch_sub(&t->countdown, left, __ATOMIC_RELAXED);
+		if (p)
+			lose(p, HEAPD_LOST_BUSY, size, random_weight(size, t->period));
+	}
+}
+
 uint64_t
 sample_due(size_t size)
 {
 	struct thread *t = &thread_self;
 	const uint64_t counted = (uint64_t)size + 1;
-	uint64_t left = t->countdown + counted,
-		 period; /* as it was before sample_count, less what handlers took since */
+	uint64_t period;
 
-	t->countdown = (int64_t)left < 0 ? 0 : left;
 	if (t->quiet || size > PTRDIFF_MAX)
 		return 0; /* the second: no allocator grants it */
+	if (unlikely((int64_t)t->countdown < 0))
+		missed(t);
 	if (t->period == 0) {
 		/* The thread's first: its countdown was zero and meant nothing. */
 		t->random = thread_seed();
 		t->period = period_now(process_peek());
 		t->countdown = random_gap(&t->random, t->period);
-	}
-	if (t->countdown >= counted) {
-		t->countdown -= counted;
-		return 0;
+		if (t->countdown >= counted) {
+			t->countdown -= counted;
+			return 0;
+		}
 	}
 	period = t->period;
 	t->period = period_now(process_peek());
@@ -156,16 +188,6 @@ end(struct process *p, struct thread *t)
 		scratch_give(&p->scratch, slot - 1);
 }
 
-static void
-lose(struct process *p, enum heapd_loss what, size_t size, uint64_t weight)
-{
-	if (!process_is_ours(p))
-		return;
-	segment_lose(&p->segment, what);
-	atomic_fetch_add_explicit(&p->segment.header->lost_bytes,
-				  (uint64_t)(((wide)weight * size) >> HEAPD_WEIGHT_SHIFT), memory_order_relaxed);
-}
-
 /* The block's site was kept in the segment: anything may stand there if somebody else wrote into our file. */
 static void
 count_free(struct process *p, const struct live_block *block)
@@ -203,10 +225,13 @@ sample_take(void *block, size_t size, uint64_t period, const struct unwind_start
 	uint64_t weight, now;
 	uint32_t id, site;
 
-	if (unlikely(!p) ||
-	    atomic_load_explicit(&p->segment.header->control, memory_order_relaxed) == HEAPD_CONTROL_PAUSE)
-		goto out;
 	weight = random_weight(size, period);
+	if (unlikely(!p)) {
+		process_missed(weighted(size, weight));
+		goto out;
+	}
+	if (atomic_load_explicit(&p->segment.header->control, memory_order_relaxed) == HEAPD_CONTROL_PAUSE)
+		goto out;
 	stack = begin(p, t, &mark);
 	if (unlikely(!stack)) {
 		lose(p, HEAPD_LOST_BUSY, size, weight);
@@ -250,13 +275,26 @@ out:
 	errno = saved;
 }
 
+#define BELOW_MAX 8
+
+/* See sample_count(). The count may be one that we interrupt, and is put right when that goes on; seen so often, a handler most
+ * likely jumped away from it. */
+static __attribute__((noinline, cold)) void
+found_below(struct thread *t)
+{
+	if (++t->below < BELOW_MAX)
+		return;
+	t->below = 0;
+	t->countdown = 0;
+}
+
 bool
 sample_leaving(void *block, struct live_block *ret)
 {
 	struct process *p = process_peek();
 
-	if (unlikely((int64_t)thread_self.countdown < 0)) /* see sample_count() */
-		thread_self.countdown = 0;
+	if (unlikely((int64_t)thread_self.countdown < 0))
+		found_below(&thread_self);
 	if (!p || !block || !live_take(&p->live, &p->segment, (uintptr_t)block, ret))
 		return false;
 	ret->image = p->image;

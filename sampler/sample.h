@@ -16,12 +16,13 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Count an allocation of size bytes down: by size + 1, so that one of no bytes counts, too. true: the count ran out in it, and
- * sample_due has to follow with the same size. (SIZE_MAX, which no allocator grants, counts as nothing.)
+/* Count an allocation of size bytes down: by size + 1, so that one of no bytes counts, too. true: the count ran out in it; it
+ * is then as before, and sample_due has to follow with the same size. (SIZE_MAX, which no allocator grants, counts as nothing.)
  *
  * On x86-64 one instruction, so that a signal handler comes before it or after it, and five in a malloc with all that
- * belongs to it: in a loop that waits for memory each costs 0.4 ns. A handler that jumps away between the count's end and
- * sample_due leaves a count far too large; sample_leaving puts that right. */
+ * belongs to it: in a loop that waits for memory each costs 0.4 ns. Between the two instructions of a count that ran out it is
+ * below zero and looks far too large: what a handler allocates just there is not sampled, which sample_due counts, and after
+ * one that jumps away sample_leaving puts it right. */
 static inline bool
 sample_count(size_t size)
 {
@@ -33,12 +34,15 @@ sample_count(size_t size)
 		     : ran_out);
 	return false;
 ran_out:
+	__asm__ volatile("addq %1, %0" : "+m"(thread_self.countdown) : "r"(size + 1) : "cc");
 	return true;
 #else
 	uint64_t left = __atomic_load_n(&thread_self.countdown, __ATOMIC_RELAXED);
 
+	if (size + 1 > left)
+		return true;
 	__atomic_store_n(&thread_self.countdown, left - (size + 1), __ATOMIC_RELAXED);
-	return size + 1 > left;
+	return false;
 #endif
 }
 

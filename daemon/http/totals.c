@@ -4,7 +4,8 @@
 #include <math.h>
 
 const struct loss_text loss_texts[HEAPD_LOSSES] = {
-	[HEAPD_LOST_BUSY] = { "busy", "Samples skipped because the thread was already taking one (signal handler)." },
+	[HEAPD_LOST_BUSY] = { "busy", "Samples skipped because the thread was already taking one (signal handler), or "
+				      "the segment was only being made." },
 	[HEAPD_LOST_NO_LIVE] = { "no_live", "Samples skipped because there was no room for another live block." },
 	[HEAPD_LOST_NO_SITE] = { "no_site",
 				 "Samples put on the overflow site because there was no room for another stack." },

@@ -18,6 +18,16 @@ def a_storm_of_signals_whose_handlers_allocate_and_jump_out_leaves_sampling_at_w
 
 
 @test
+def a_process_that_shares_memory_behind_the_c_librarys_back_harms_nobody(place):
+	out = place.path("p.pb.gz")
+	place.heapd("run", "--quiet", "--period", "1", "--output", out, "--", os.path.join(TARGETS, "borrowed"), "1", "100000",
+		env={"LD_PRELOAD": os.path.join(TARGETS, "slots.so")}).good()
+	with open(out, "rb") as f:
+		p = pprofile.decode(f.read())
+	check_eq((1000, 777000), (p.cumulative("inuse_objects").get("keep_after"), p.cumulative("inuse_space").get("keep_after")), "what is in use afterwards")
+
+
+@test
 def children_forked_from_among_busy_threads_live_and_do_not_count_in_their_parent(place):
 	for period in ("1", "20000"):
 		r = place.heapd("run", "--quiet", "--period", period, "--", os.path.join(TARGETS, "forkstorm"), "150").good()

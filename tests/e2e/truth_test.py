@@ -55,6 +55,18 @@ def frees_on_other_threads_are_counted_exactly(place):
 
 
 @test
+def a_signal_between_any_two_instructions_spoils_no_count(place):
+	if os.uname().machine != "x86_64":
+		raise Skip("needs the processor's trap flag")
+	compare(place, ["--period", "1", "--busy", "handled"], ["stepped"])
+
+
+@test
+def children_that_share_their_parents_memory_count_as_it(place):
+	exact(place, "borrowed")
+
+
+@test
 def each_process_of_a_fork_tree_counts_for_itself(place):
 	exact(place, "forks", "3")
 
