@@ -12,12 +12,13 @@
 
 static struct input file;
 
-int __wrap_target_files_open(struct target_files *t, const char *path, bool follow, int *ret_fd, struct stat *ret_stat);
+extern __typeof__(target_files_open) __wrap_target_files_open;
 
 int
-__wrap_target_files_open(struct target_files *t, const char *path, bool follow, int *ret_fd, struct stat *ret_stat)
+__wrap_target_files_open(struct target_files *t, const char *path, bool follow, uint32_t uid, int *ret_fd,
+			 struct stat *ret_stat)
 {
-	(void)t;
+	(void)t, (void)uid;
 	MUST(strncmp(path, "/tmp/perf-", 10) == 0 && !follow);
 	*ret_fd = fuzz_file(file.at, file.left);
 	MUST(fstat(*ret_fd, ret_stat) == 0);

@@ -14,7 +14,7 @@
 #include "targets.h"
 #include "utf8.h"
 
-int __wrap_request_wait(const struct request *r, uint64_t ms);
+extern __typeof__(request_wait) __wrap_request_wait;
 
 /* Time passes at once. */
 int
