@@ -345,9 +345,13 @@ cfas_change(struct live *l, struct segment *segment, struct heapd_live *record, 
 int
 live_start(struct live *l)
 {
-	struct filter *f = filter_new(FIRST_CELLS, 1);
-	struct live_table *t = table_new(FIRST_BUCKETS, NULL);
+	struct filter *f;
+	struct live_table *t;
 
+	if (atomic_load_explicit(&l->tables, memory_order_relaxed))
+		return 0;
+	f = filter_new(FIRST_CELLS, 1);
+	t = table_new(FIRST_BUCKETS, NULL);
 	if (!f || !t)
 		return -ENOMEM;
 	atomic_store_explicit(&l->tables, t, memory_order_release);

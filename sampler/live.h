@@ -65,7 +65,7 @@ struct live_block {
 	uint32_t image; /* of the process, see process.h; set by whoever keeps it across calls of the host's */
 };
 
-/* Before the first live_reserve. 0 or -ENOMEM. */
+/* Before the first live_reserve; again does nothing. 0 or -ENOMEM. */
 int live_start(struct live *l);
 
 /* Room for some ten thousand more addresses: later it cannot be made. */

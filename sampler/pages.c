@@ -10,6 +10,8 @@
 
 #define FREEZE_YIELDS 1000 /* some milliseconds: one who died in there, or in a parent of a fork, is not waited for */
 
+#define DENIALS_MAX 10 /* see pages_scarce() */
+
 static _Atomic bool frozen;
 static _Atomic uint32_t inside;
 
@@ -49,6 +51,29 @@ pages_frozen(void)
 	return atomic_load_explicit(&frozen, memory_order_relaxed);
 }
 
+static _Atomic uint32_t denials, passes;
+
+bool
+pages_scarce(void)
+{
+	uint32_t left = atomic_load_explicit(&passes, memory_order_relaxed);
+
+	if (left > 0) /* threads may count one for two */
+		atomic_store_explicit(&passes, left - 1, memory_order_relaxed);
+	return left > 0;
+}
+
+void
+pages_answer(bool yes)
+{
+	uint32_t n = atomic_load_explicit(&denials, memory_order_relaxed);
+
+	if (yes && n == 0)
+		return;
+	atomic_store_explicit(&denials, yes ? 0 : n < DENIALS_MAX ? n + 1 : n, memory_order_relaxed);
+	atomic_store_explicit(&passes, yes ? 0 : (UINT32_C(1) << n) - 1, memory_order_relaxed);
+}
+
 void *
 pages_private(size_t size)
 {
@@ -62,7 +87,7 @@ pages_kept(size_t size, size_t wiped)
 	void *p = NULL;
 	long r;
 
-	if (!pages_begin())
+	if (pages_scarce() || !pages_begin())
 		return NULL;
 	r = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
 	if (r != -1) {
@@ -73,6 +98,7 @@ pages_kept(size_t size, size_t wiped)
 		}
 	}
 	pages_end();
+	pages_answer(p != NULL);
 	errno = saved;
 	return p;
 }

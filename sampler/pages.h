@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zeroed memory of at least `size` bytes, aligned to a page, touched lazily, released only by pages_release. NULL if the kernel has none
+/* Zeroed memory of at least `size` bytes, aligned to a page, touched lazily, released only by pages_release. NULL if the kernel has (had, just now) none
  * to give or cannot wipe it on fork. Keeps errno. Async-signal-safe. */
 void *pages_private(size_t size);
 
@@ -18,6 +18,11 @@ void *pages_private(size_t size);
 void *pages_kept(size_t size, size_t wiped);
 
 #define PAGES_LARGEST 65536 /* bytes of a page on any machine */
+
+/* For whoever asks the kernel for room that may not be there. Each answer no makes pages_scarce() true for a longer while, up to
+ * a thousand questions: a host that is out of memory does not wait for system calls in every sample. */
+bool pages_scarce(void);
+void pages_answer(bool yes);
 
 /* Give back what nobody else has seen. */
 void pages_release(void *p, size_t size);

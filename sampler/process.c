@@ -49,15 +49,15 @@ process_start(struct process *p)
 	thread_start();
 	p->image = atomic_fetch_add_explicit(&images, 1, memory_order_relaxed) + 1;
 	p->segment.state = &p->state;
+	/* The file last: one that stays empty would say that nothing was allocated. */
+	if (live_start(&p->live) < 0)
+		return PROCESS_INERT;
 	r = segment_create(&p->segment, o->period);
-	if (r == -EAGAIN)
-		return PROCESS_FRESH;
-	if (r < 0 || sites_start(&p->sites, &p->segment) < 0)
-		return PROCESS_INERT;
+	if (r < 0)
+		return r == -EAGAIN ? PROCESS_FRESH : PROCESS_INERT;
+	sites_start(&p->segment);
 	modules_start(&p->segment);
-	if (!process_is_ours(p)) /* do not touch the filter that a child may have made already */
-		return PROCESS_INERT;
-	return live_start(&p->live) < 0 ? PROCESS_INERT : PROCESS_READY;
+	return PROCESS_READY;
 }
 
 /* Into the segment with what process_missed() counted. By whoever made the process ready, and by those who counted too late

@@ -38,7 +38,8 @@
 #define FILE_USUAL (144u << 10) /* bytes of a segment that ended soon; all together get a quarter of the tmpfs */
 #define FILE_SIZE 20 /* what a file adds to the size of its directory on a tmpfs */
 #define SPACE_SHARE 16 /* of the address space that is left under a limit we take one part at most */
-#define SCALE_MAX 7 /* halvings of the layout, for hosts with little room */
+#define SCALE_MAX 8 /* halvings of the layout, for hosts with little room: to 2 MiB */
+#define SCALE_MODULES 4 /* but no program has so few modules */
 #define PATH_SIZE 320
 
 static const struct {
@@ -86,9 +87,10 @@ grow(struct segment *s, enum heapd_section_id section, uint32_t records)
 	if (to > end)
 		to = end;
 	done = to <= from;
-	if (!done && pages_begin()) {
+	if (!done && !pages_scarce() && pages_begin()) {
 		done = make_real(s, s->offset[section] + from, s->offset[section] + to);
 		pages_end();
+		pages_answer(done);
 	}
 	errno = saved;
 	if (!done)
@@ -412,7 +414,9 @@ lay_out(struct heapd_section sections[HEAPD_SECTIONS], unsigned scale)
 	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
 		sections[i].offset = offset;
 		sections[i].stride = layout[i].stride;
-		sections[i].capacity = layout[i].capacity >> scale;
+		sections[i].capacity =
+			layout[i].capacity >>
+			(scale > SCALE_MODULES && (i == HEAPD_MODULES || i == HEAPD_STRINGS) ? SCALE_MODULES : scale);
 		offset += page_up((uint64_t)sections[i].capacity * sections[i].stride);
 	}
 	return offset;
@@ -513,14 +517,20 @@ map_file(int fd, struct segment *s, uint64_t room, struct heapd_section *section
 			continue;
 		s->header = (struct heapd_header *)map;
 		*ret_size = size;
-		if (make_real(s, 0, PAGE))
+		for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
+			s->offset[i] = sections[i].offset;
+			s->capacity[i] = sections[i].capacity;
+		}
+		if (!make_real(s, 0, PAGE)) {
+			/* A kernel without MADV_POPULATE_WRITE: take a modest file whole, once and for all. */
+			if (errno == EINVAL && scale < SCALE_MAX) {
+				syscall(SYS_munmap, map, size);
+				scale = SCALE_MAX - 1;
+				s->preallocated = true;
+				continue;
+			}
+		} else if (grow(s, HEAPD_SITES, 1)) {
 			return 0;
-		/* A kernel without MADV_POPULATE_WRITE: take a modest file whole, once and for all. */
-		if (errno == EINVAL && scale < SCALE_MAX) {
-			syscall(SYS_munmap, map, size);
-			scale = SCALE_MAX - 1;
-			s->preallocated = true;
-			continue;
 		}
 		syscall(SYS_munmap, map, size);
 		return -ENOSPC;
@@ -550,10 +560,6 @@ publish(struct segment *s, const struct heapd_header *identity, const struct hea
 	h->file_size = size;
 	h->checksum = checksum(h);
 	memcpy(h->sections, sections, sizeof(h->sections));
-	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
-		s->offset[i] = sections[i].offset;
-		s->capacity[i] = sections[i].capacity;
-	}
 	atomic_store_explicit(&s->period, period, memory_order_relaxed);
 	atomic_store_explicit(&h->period, period, memory_order_relaxed);
 	atomic_store_explicit(&h->period_wanted, period, memory_order_relaxed);

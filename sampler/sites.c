@@ -37,18 +37,29 @@ index_new(uint32_t entries)
 	return index;
 }
 
-int
-sites_start(struct sites *s, struct segment *segment)
+static struct site_index *
+index_get(struct sites *s)
 {
-	struct site_index *index = index_new(FIRST_ENTRIES);
+	struct site_index *index = atomic_load_explicit(&s->index, memory_order_acquire), *none = NULL;
+
+	if (index || (index = index_new(FIRST_ENTRIES)) == NULL)
+		return index;
+	if (atomic_compare_exchange_strong_explicit(&s->index, &none, index, memory_order_acq_rel,
+						    memory_order_acquire))
+		return index;
+	pages_release(index, sizeof(*index) + FIRST_ENTRIES * sizeof(index->entries[0])); /* another thread was first */
+	return none;
+}
+
+void
+sites_start(struct segment *segment)
+{
 	uint32_t overflow = segment_claim(segment, HEAPD_SITES, 1);
 
-	if (!index || overflow != HEAPD_OVERFLOW_SITE)
-		return -ENOSPC;
+	if (overflow != HEAPD_OVERFLOW_SITE)
+		return; /* forked since the segment was made */
 	segment->sites[overflow].flags = HEAPD_STACK_OVERFLOW;
 	atomic_store_explicit(&segment->sites[overflow].state, HEAPD_SITE_READY, memory_order_release);
-	atomic_store_explicit(&s->index, index, memory_order_release);
-	return 0;
 }
 
 /* memcmp for a few words: nearly always equal, so that none is a reason to stop early. */
@@ -139,13 +150,14 @@ index_grow(struct sites *s, struct site_index *old)
 uint32_t
 sites_find(struct sites *s, struct segment *segment, const struct stack *stack)
 {
-	struct site_index *index = atomic_load_explicit(&s->index, memory_order_acquire);
-	const uint32_t hash = (uint32_t)(stack->hash >> 32), mask = index->mask;
-	uint32_t mine = HEAPD_NONE;
+	struct site_index *index = index_get(s);
+	const uint32_t hash = (uint32_t)(stack->hash >> 32);
+	uint32_t mine = HEAPD_NONE, mask;
 	uint64_t entry;
 
-	if (stack->depth == 0)
+	if (stack->depth == 0 || !index)
 		goto overflow;
+	mask = index->mask;
 	for (uint32_t i = hash & mask, left = mask;; i = (i + 1) & mask) {
 		entry = atomic_load_explicit(&index->entries[i], memory_order_acquire);
 		if (entry == 0) {

@@ -15,8 +15,8 @@ struct sites { /* in memory that is wiped on fork; all zero is a valid empty one
 	_Atomic uint32_t growing;
 };
 
-/* Once, before the first sites_find: the overflow site. 0, or -ENOSPC. */
-int sites_start(struct sites *s, struct segment *segment);
+/* The overflow site, in a new segment, which has room for it. */
+void sites_start(struct segment *segment);
 
 /* The index in SITES of the stack's site; HEAPD_OVERFLOW_SITE if it is new and there is no room for it (counted). */
 uint32_t sites_find(struct sites *s, struct segment *segment, const struct stack *stack);

@@ -42,7 +42,7 @@ def a_limit_on_the_size_of_files_kills_nobody(place):
 def a_program_near_its_limit_of_address_space_keeps_all_of_it(place):
 	program = place.compile("limited.c")
 	for which in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
-		for size in (24 * MIB, 40 * MIB):               # nothing can be had of that
+		for size in (16 * MIB, 28 * MIB):               # nothing can be had of that
 			code, plain, errors = run(place, [program, "blocks", 65536], False, limit(which, size))
 			check_eq(0, code, f"exit code ({errors})")
 			code, out, errors = run(place, [program, "blocks", 65536], True, limit(which, size))

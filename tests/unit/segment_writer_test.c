@@ -261,7 +261,7 @@ with_little_memory_of_its_own(void)
 static bool
 with_too_little_address_space(void)
 {
-	return with_limit(RLIMIT_AS, 32 << 20, -EFBIG);
+	return with_limit(RLIMIT_AS, 24 << 20, -EFBIG);
 }
 
 TEST(little_address_space_makes_it_smaller)
