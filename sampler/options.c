@@ -76,7 +76,7 @@ options_read(struct options *o)
 
 	o->period = HEAPD_PERIOD_DEFAULT;
 	o->enabled = getauxval(AT_SECURE) == 0;
-	if (!o->enabled || !environ)
+	if (!o->enabled)
 		return;
 	for (char **e = environ; *e; e++) {
 		if ((v = value_of(*e, "HEAPD_PERIOD")) != NULL) {
@@ -105,10 +105,11 @@ options_get(void)
 
 	if (atomic_load_explicit(&state, memory_order_acquire) == 2)
 		return &options;
-	if (atomic_compare_exchange_strong_explicit(&state, &unread, 1, memory_order_acquire, memory_order_relaxed)) {
+	if (environ &&
+	    atomic_compare_exchange_strong_explicit(&state, &unread, 1, memory_order_acquire, memory_order_relaxed)) {
 		options_read(&options);
 		atomic_store_explicit(&state, 2, memory_order_release);
 		return &options;
 	}
-	return &inert; /* another thread is at it: this sample is not taken */
+	return &inert; /* another thread is at it, or the C library has not started: this sample is not taken */
 }

@@ -45,8 +45,10 @@ pool_aligned(size_t alignment, size_t size)
 	do {
 		if (size > POOL_SIZE || alignment > POOL_SIZE)
 			goto full;
-		start = (at + sizeof(size_t) + alignment - 1) & ~(alignment - 1);
-		if (start + size > POOL_SIZE)
+		/* On a multiple of the address, not of the place in the pool. */
+		start = at + sizeof(size_t);
+		start += -((uintptr_t)pool + start) & (alignment - 1);
+		if (start > POOL_SIZE || size > POOL_SIZE - start)
 			goto full;
 	} while (!atomic_compare_exchange_weak_explicit(&pool_used, &at, start + size, memory_order_relaxed,
 							memory_order_relaxed));
@@ -322,8 +324,28 @@ no_usable_size(void *block)
 	return 0;
 }
 
-#define RESOLVE(name) (*(void **)&next.name = dlsym(RTLD_NEXT, #name))
-#define RESOLVE_IF_ANY(name) (*(void **)&next.name = dynamic_defined(#name) ? dlsym(RTLD_NEXT, #name) : NULL)
+#if defined(__x86_64__)
+#define FIRST_VERSION "GLIBC_2.2.5"
+#else
+#define FIRST_VERSION "GLIBC_2.17"
+#endif
+
+extern const char __ehdr_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
+
+/* Where another preload has a dlsym of its own and does not leave it by a jump, RTLD_NEXT is what comes next to that one: if that
+ * is us, we would call ourselves. */
+static void *
+resolve(const char *name)
+{
+	void *found = dlsym(RTLD_NEXT, name);
+
+	if ((uintptr_t)found >= (uintptr_t)__ehdr_start && (uintptr_t)found < (uintptr_t)_end)
+		found = dlvsym(RTLD_NEXT, name, FIRST_VERSION);
+	return found;
+}
+
+#define RESOLVE(name) (*(void **)&next.name = resolve(#name))
+#define RESOLVE_IF_ANY(name) (*(void **)&next.name = dynamic_defined(#name) ? resolve(#name) : NULL)
 
 void
 real_resolve(void)

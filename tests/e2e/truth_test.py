@@ -2,14 +2,15 @@
 
 import os
 
+from allocators import LIBRARIES, library
 from e2e import *
 
 CHECK = os.path.join(TARGETS, "truth_check")
 
 
-def compare(place, options, target, preload=LIBHEAPD):
+def compare(place, options, target, preload=LIBHEAPD, env=None):
 	command = [CHECK, "--library", preload, *options, "--", os.path.join(TARGETS, target[0]), *target[1:]]
-	r = place.run(command)
+	r = place.run(command, env=env)
 	check(r.code == 0, f"{' '.join(target)} with {' '.join(options)}", r.text)
 
 
@@ -55,6 +56,13 @@ def frees_on_other_threads_are_counted_exactly(place):
 
 
 @test
+def blocks_that_threads_resize_and_free_for_each_other_at_full_speed_are_counted_exactly(place):
+	exact(place, "race")
+	# What one thread gives up is what another gets next.
+	compare(place, ["--period", "1"], ["race"], env={"GLIBC_TUNABLES": "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0"})
+
+
+@test
 def a_signal_between_any_two_instructions_spoils_no_count(place):
 	if os.uname().machine != "x86_64":
 		raise Skip("needs the processor's trap flag")
@@ -64,6 +72,16 @@ def a_signal_between_any_two_instructions_spoils_no_count(place):
 @test
 def children_that_share_their_parents_memory_count_as_it(place):
 	exact(place, "borrowed")
+
+
+@test
+def every_form_of_new_and_delete_and_of_realloc_is_counted_exactly_on_other_allocators(place):
+	for name in LIBRARIES:
+		preload = f"{LIBHEAPD}:{library(name)}"
+		exact(place, "realloc", "500", preload=preload)
+		exact(place, "mixed", "2000", preload=preload)
+		if name != "mimalloc": # ends a program whose new fails
+			exact(place, "cxx", preload=preload)
 
 
 @test
