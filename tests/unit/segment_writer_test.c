@@ -241,7 +241,13 @@ with_limit(int which, rlim_t more, int expected)
 		return false;
 	fclose(f);
 	limit.rlim_cur = limit.rlim_max = pages[which == RLIMIT_AS ? 0 : 5] * 4096 + more;
-	if (setrlimit(which, &limit) != 0 || segment_create(&s, 1) != expected)
+	if (setrlimit(which, &limit) != 0)
+		return false;
+	if (getenv("EMULATED") && (getrlimit(which, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)) {
+		printf("# skipped: the emulator sets no such limit\n");
+		return true;
+	}
+	if (segment_create(&s, 1) != expected)
 		return false;
 	return expected < 0 ? !s.header : s.header->file_size <= more / 16 && segment_claim(&s, HEAPD_LIVE, 100) == 0;
 }

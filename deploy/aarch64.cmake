@@ -1,0 +1,17 @@
+# For aarch64 from another machine: cmake -DCMAKE_TOOLCHAIN_FILE=deploy/aarch64.cmake -DHEAPD_SYSROOT=DIR, where DIR comes from
+# `deploy/sysroot arm64 DIR`. With -DHEAPD_SAMPLER_ONLY=ON it takes no sysroot: the compiler's own C library does.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES HEAPD_SYSROOT)
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+if(HEAPD_SYSROOT)
+	get_filename_component(CMAKE_SYSROOT "${HEAPD_SYSROOT}" ABSOLUTE)
+	set(ENV{PKG_CONFIG_SYSROOT_DIR} "${CMAKE_SYSROOT}")
+	set(ENV{PKG_CONFIG_LIBDIR} "${CMAKE_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig")
+else()
+	set(CMAKE_FIND_ROOT_PATH /usr/aarch64-linux-gnu)
+endif()
