@@ -245,12 +245,15 @@ moment_profile(const struct moment *m, struct symbols *symbols, struct profile *
 {
 	struct profile_source *sources = calloc(m->n ? m->n : 1, sizeof(*sources));
 	struct symbol **names = calloc(m->n ? m->n : 1, sizeof(*names));
+	bool entered = false;
 	int r = 0;
 
 	if (!sources || !names) {
 		r = -ENOMEM;
 		goto out;
 	}
+	symbols_enter(symbols);
+	entered = true;
 	for (size_t i = 0; i < m->n; i++) {
 		size_t n = m->snapshots[i]->n_frames;
 
@@ -266,6 +269,8 @@ moment_profile(const struct moment *m, struct symbols *symbols, struct profile *
 	}
 	r = profile_new(sources, m->n, ret);
 out:
+	if (entered)
+		symbols_leave(symbols); /* the profile has copies */
 	for (size_t i = 0; names && i < m->n; i++)
 		free(names[i]);
 	free(names);

@@ -50,33 +50,60 @@ struct exchange {
 	uint64_t reserved; /* of the server's bodies */
 };
 
+/* What hangs on a connection. */
+struct client {
+	struct connection *connection;
+	struct exchange *exchange; /* the request that it is at, if any */
+};
+
+/* NULL without memory. */
+static struct client *
+client_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *own = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return own ? own->socket_context : NULL;
+}
+
+static void
+client_forget(struct server *s, struct client *c)
+{
+	struct exchange *x = c->exchange;
+
+	if (x) {
+		(void)atomic_fetch_sub_explicit(&s->bodies, x->reserved, memory_order_relaxed);
+		request_done(&x->request);
+	}
+	free(x);
+	c->exchange = NULL;
+}
+
 static void *
 exchange_begin(void *cls, const char *uri, struct MHD_Connection *connection)
 {
-	struct exchange *x = calloc(1, sizeof(*x));
+	struct client *c = client_of(connection);
 
-	(void)cls;
-	(void)connection;
-	if (x)
-		x->bad = request_parse(&x->request, uri);
-	return x;
+	if (!c)
+		return NULL;
+	/* The library drops some requests without a word: those whose parameters do not fit into its memory. */
+	client_forget(cls, c);
+	c->exchange = calloc(1, sizeof(*c->exchange));
+	if (c->exchange)
+		c->exchange->bad = request_parse(&c->exchange->request, uri);
+	return c->exchange;
 }
 
 static void
 exchange_end(void *cls, struct MHD_Connection *connection, void **con_cls, enum MHD_RequestTerminationCode code)
 {
 	struct server *s = cls;
-	struct exchange *x = *con_cls;
-	const union MHD_ConnectionInfo *own = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *c = client_of(connection);
 
 	(void)code;
-	if (own)
-		connection_idle(s->connections, own->socket_context);
-	if (x) {
-		(void)atomic_fetch_sub_explicit(&s->bodies, x->reserved, memory_order_relaxed);
-		request_done(&x->request);
+	if (c) {
+		connection_idle(s->connections, c->connection);
+		client_forget(s, c);
 	}
-	free(x);
 	*con_cls = NULL;
 }
 
@@ -85,14 +112,20 @@ connection_notify(void *cls, struct MHD_Connection *connection, void **socket_co
 		  enum MHD_ConnectionNotificationCode code)
 {
 	struct server *s = cls;
+	struct client *c = *socket_context;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		const union MHD_ConnectionInfo *fd =
 			MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-		*socket_context = fd ? connection_begin(s->connections, fd->connect_fd) : NULL;
-	} else {
-		connection_end(s->connections, *socket_context);
+		c = calloc(1, sizeof(*c));
+		if (c && fd)
+			c->connection = connection_begin(s->connections, fd->connect_fd);
+		*socket_context = c;
+	} else if (c) {
+		client_forget(s, c);
+		connection_end(s->connections, c->connection);
+		free(c);
 		*socket_context = NULL;
 	}
 }
@@ -213,7 +246,7 @@ headers_add(struct MHD_Response *response, const struct reply *r, bool packed)
 static enum MHD_Result
 exchange_reply(struct server *s, struct MHD_Connection *connection, struct exchange *x, struct reply *r)
 {
-	const union MHD_ConnectionInfo *own = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *client = client_of(connection);
 	struct MHD_Response *response;
 	struct blob *body;
 	enum MHD_Result queued;
@@ -224,8 +257,8 @@ exchange_reply(struct server *s, struct MHD_Connection *connection, struct excha
 				      : COUNTER_REQUESTS_FAILED,
 		    1);
 	body = reply_body(&x->request, r, &packed);
-	if (own)
-		connection_reply(s->connections, own->socket_context, body ? body->size : 0);
+	if (client)
+		connection_reply(s->connections, client->connection, body ? body->size : 0);
 	response = body ? MHD_create_response_from_buffer_with_free_callback_cls(body->size, body->data, body_release,
 										 body)
 			: MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
@@ -292,11 +325,11 @@ exchange_admit(struct server *s, struct MHD_Connection *connection, struct excha
 static enum MHD_Result
 exchange_answer(struct server *s, struct MHD_Connection *connection, struct exchange *x)
 {
-	const union MHD_ConnectionInfo *own = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *client = client_of(connection);
 	struct reply reply = { 0 };
 
-	if (own)
-		connection_work(s->connections, own->socket_context);
+	if (client)
+		connection_work(s->connections, client->connection);
 	x->request.stop = s->stop;
 	/* The library would take the time spent here for silence of the client. Setting a timeout after none restarts it. */
 	(void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);

@@ -179,6 +179,7 @@ symbolz_answer(struct routes *r, const struct request *q, const struct scope *s,
 	struct symbol *symbols = NULL;
 	bool *known = NULL;
 	ssize_t n;
+	int error;
 
 	/* The tools only look whether this number is 0. */
 	text_add(&body, "num_symbols: 1\n");
@@ -192,12 +193,17 @@ symbolz_answer(struct routes *r, const struct request *q, const struct scope *s,
 			goto out;
 		symbols = calloc((size_t)n, sizeof(*symbols));
 		known = calloc((size_t)n, sizeof(*known));
-		/* Addresses of a service are those of its first target, as in its profile. */
-		if (!symbols || !known ||
-		    addresses_resolve(r->symbols, moment.snapshots[0], moment.pids[0], addresses, (size_t)n, symbols,
-				      known) < 0)
+		if (!symbols || !known)
 			goto without_memory;
-		symbols_write(addresses, symbols, known, (size_t)n, separator, &body);
+		symbols_enter(r->symbols);
+		/* Addresses of a service are those of its first target, as in its profile. */
+		error = addresses_resolve(r->symbols, moment.snapshots[0], moment.pids[0], addresses, (size_t)n,
+					  symbols, known);
+		if (error == 0)
+			symbols_write(addresses, symbols, known, (size_t)n, separator, &body);
+		symbols_leave(r->symbols);
+		if (error < 0)
+			goto without_memory;
 	}
 	reply_text(to, TYPE_TEXT, &body);
 	goto out;

@@ -34,6 +34,7 @@ struct symbol_cache {
 	struct table named_index; /* by the interned name's address */
 
 	struct interned *text;
+	uint32_t addresses_max;
 	bool full;
 	uint64_t refused;
 };
@@ -41,7 +42,7 @@ struct symbol_cache {
 static const struct symbol_line unknown_line = { .name = "[unknown]", .system_name = "[unknown]", .file = "" };
 
 struct symbol_cache *
-symbol_cache_new(void)
+symbol_cache_new(uint32_t addresses_max)
 {
 	struct symbol_cache *c = calloc(1, sizeof(*c));
 
@@ -51,7 +52,15 @@ symbol_cache_new(void)
 		free(c);
 		c = NULL;
 	}
+	if (c)
+		c->addresses_max = addresses_max ? addresses_max : CACHE_ADDRESSES_MAX;
 	return c;
+}
+
+bool
+symbol_cache_full(const struct symbol_cache *c)
+{
+	return c->full;
 }
 
 void
@@ -91,7 +100,7 @@ reserve(void **items, uint32_t n, uint32_t *room, uint32_t max, size_t size)
 	uint32_t wanted = *room ? 2 * *room : 64;
 	void *bigger;
 
-	if (n < *room)
+	if (n < *room && n < max)
 		return true;
 	bigger = n < max ? reallocarray(*items, wanted, size) : NULL;
 	if (!bigger)
@@ -106,11 +115,14 @@ static const char *
 keep_text(struct symbol_cache *c, const char *text, size_t length)
 {
 	char clean[WIRE_STRING_MAX];
+	const char *kept;
 
 	length = utf8_cut(text, length, sizeof(clean) - 1);
 	memcpy(clean, text, length);
 	utf8_make_clean(clean, length);
-	return interned_add(c->text, clean, length);
+	kept = interned_add(c->text, clean, length);
+	c->full |= !kept;
+	return kept;
 }
 
 struct module_key {
@@ -150,8 +162,10 @@ symbol_cache_module(struct symbol_cache *c, const void *key, size_t key_size, co
 
 	if (found != TABLE_NONE || !make)
 		return found == TABLE_NONE ? CACHE_MODULE_NONE : found;
-	if (!reserve(&items, c->n_modules, &c->modules_room, MODULES_MAX, sizeof(*c->modules)))
+	if (!reserve(&items, c->n_modules, &c->modules_room, MODULES_MAX, sizeof(*c->modules))) {
+		c->full = true;
 		return CACHE_MODULE_NONE;
+	}
 	c->modules = items;
 	base = strrchr(path, '/');
 	base = base && base[1] ? base + 1 : path;
@@ -260,8 +274,7 @@ symbol_cache_put(struct symbol_cache *c, uint32_t module, uint64_t address, enum
 		*old = answer;
 		return true;
 	}
-	if (!answer.lines ||
-	    !reserve(&items, c->n_answers, &c->answers_room, CACHE_ADDRESSES_MAX, sizeof(*c->answers))) {
+	if (!answer.lines || !reserve(&items, c->n_answers, &c->answers_room, c->addresses_max, sizeof(*c->answers))) {
 		c->full = true;
 		c->refused++;
 		return false;
@@ -301,8 +314,10 @@ symbol_cache_named(struct symbol_cache *c, enum symbol_state state, const char *
 		ret.lines = c->named[item];
 		return ret;
 	}
-	if (!reserve(&items, c->n_named, &c->named_room, CACHE_ADDRESSES_MAX, sizeof(struct symbol_line *)))
+	if (!reserve(&items, c->n_named, &c->named_room, c->addresses_max, sizeof(struct symbol_line *))) {
+		c->full = true;
 		return ret;
+	}
 	c->named = items;
 	line = single_line(c, kept);
 	if (!line || table_add(&c->named_index, hash, c->n_named) < 0)

@@ -1,4 +1,4 @@
-/* symbol_cache.h - answers by module and address, for the life of the daemon.
+/* symbol_cache.h - answers by module and address.
  *
  * Bounded: when it is full nothing new is kept, and every unknown address of a module shows the module's name alone.
  * Nothing is ever dropped, because callers hold the strings.
@@ -25,7 +25,7 @@ struct cached_module {
 	int64_t retry_ms; /* 0, or it failed and is not asked again before (wire_now_ms) */
 };
 
-struct symbol_cache *symbol_cache_new(void);
+struct symbol_cache *symbol_cache_new(uint32_t addresses_max); /* 0: CACHE_ADDRESSES_MAX */
 void symbol_cache_free(struct symbol_cache *c);
 
 /* The number of the module with this key, made if needed; path is where its base name comes from. CACHE_MODULE_NONE
@@ -34,6 +34,7 @@ uint32_t symbol_cache_module(struct symbol_cache *c, const void *key, size_t key
 struct cached_module *symbol_cache_get(struct symbol_cache *c, uint32_t module); /* until the next module is made */
 
 bool symbol_cache_find(const struct symbol_cache *c, uint32_t module, uint64_t address, struct symbol *ret);
+bool symbol_cache_full(const struct symbol_cache *c);
 /* Whether there is no room for an address that was not found; counts it if so. */
 bool symbol_cache_refuses(struct symbol_cache *c);
 

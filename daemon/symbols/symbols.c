@@ -39,6 +39,10 @@ struct symbols {
 	struct symbol_cache *cache;
 	struct jit_maps *jit;
 	_Atomic uint64_t lookups, hits, refused;
+
+	pthread_rwlock_t inside; /* held for reading by who holds names; for writing to drop them all */
+	uint32_t addresses_max;
+	uint64_t forgotten; /* cache_refused of the caches before this one */
 };
 
 /* One call of symbols_resolve. */
@@ -91,16 +95,23 @@ symbols_new(const struct symbols_options *options, struct symbols **ret)
 {
 	static const char *const usual[] = { "/usr/lib/debug", NULL };
 	struct symbols *s = calloc(1, sizeof(*s));
+	pthread_rwlockattr_t fair;
 
 	if (!s)
 		return -ENOMEM;
 	pthread_mutex_init(&s->working, NULL);
 	pthread_mutex_init(&s->jit_lock, NULL);
 	pthread_mutex_init(&s->cached, NULL);
+	/* Otherwise a new reader would always come before the writer. */
+	(void)pthread_rwlockattr_init(&fair);
+	(void)pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	(void)pthread_rwlock_init(&s->inside, &fair);
+	(void)pthread_rwlockattr_destroy(&fair);
 	s->program = strdup(options && options->worker ? options->worker : "/proc/self/exe");
 	s->debug_dirs = copy_strings(options && options->debug_dirs ? options->debug_dirs : usual);
 	s->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_MS;
-	s->cache = symbol_cache_new();
+	s->addresses_max = options ? options->addresses_max : 0;
+	s->cache = symbol_cache_new(s->addresses_max);
 	s->jit = jit_maps_new();
 	s->link = s->program ? worker_link_new(s->program) : NULL;
 	if (!s->debug_dirs || !s->cache || !s->jit || !s->link) {
@@ -124,7 +135,47 @@ symbols_free(struct symbols *s)
 	pthread_mutex_destroy(&s->working);
 	pthread_mutex_destroy(&s->jit_lock);
 	pthread_mutex_destroy(&s->cached);
+	pthread_rwlock_destroy(&s->inside);
 	free(s);
+}
+
+static bool
+is_full(struct symbols *s)
+{
+	bool full;
+
+	pthread_mutex_lock(&s->cached);
+	full = symbol_cache_full(s->cache);
+	pthread_mutex_unlock(&s->cached);
+	return full;
+}
+
+void
+symbols_enter(struct symbols *s)
+{
+	struct symbol_cache *fresh;
+
+	pthread_rwlock_rdlock(&s->inside);
+	if (!is_full(s))
+		return;
+	pthread_rwlock_unlock(&s->inside);
+	pthread_rwlock_wrlock(&s->inside); /* nobody holds a name now */
+	fresh = is_full(s) ? symbol_cache_new(s->addresses_max) : NULL;
+	if (fresh) {
+		pthread_mutex_lock(&s->cached);
+		s->forgotten += symbol_cache_refused(s->cache);
+		symbol_cache_free(s->cache);
+		s->cache = fresh;
+		pthread_mutex_unlock(&s->cached);
+	}
+	pthread_rwlock_unlock(&s->inside);
+	pthread_rwlock_rdlock(&s->inside);
+}
+
+void
+symbols_leave(struct symbols *s)
+{
+	pthread_rwlock_unlock(&s->inside);
 }
 
 /* What makes two modules the same one: user and build-id, or, without build-id, this mapping of this life of a process. */
@@ -521,7 +572,7 @@ symbols_count(struct symbols *s, struct symbols_counters *ret)
 
 	worker_link_count(s->link, &worker);
 	pthread_mutex_lock(&s->cached);
-	cache_refused = symbol_cache_refused(s->cache);
+	cache_refused = s->forgotten + symbol_cache_refused(s->cache);
 	pthread_mutex_unlock(&s->cached);
 	*ret = (struct symbols_counters){ .lookups = atomic_load_explicit(&s->lookups, memory_order_relaxed),
 					  .hits = atomic_load_explicit(&s->hits, memory_order_relaxed),

@@ -5,7 +5,8 @@
  * build-id they are kept for the life of the process that had the module.
  *
  * What is kept is bounded: a million addresses, 256 MiB. After that new addresses show the name of their module alone and
- * are counted in cache_refused; nothing is dropped, because callers hold the strings.
+ * are counted in cache_refused, until somebody comes by symbols_enter(): then all is forgotten and begun anew. So one
+ * target, or one client, that asks for a million addresses costs the others time and not their names.
  * Threads: any thread may call. The worker serves one call at a time; a call that finds all its names does not wait for it.
  */
 #ifndef HEAPD_SYMBOLS_H
@@ -38,18 +39,24 @@ enum symbol_state {
 struct symbol {
 	enum symbol_state state;
 	uint32_t n_lines; /* at least 1 */
-	const struct symbol_line *lines; /* valid until symbols_free */
+	const struct symbol_line *lines; /* valid until symbols_leave, or symbols_free for those who never enter */
 };
 
 struct symbols_options {
 	const char *worker; /* program to exec as `worker symbol-worker`; NULL: /proc/self/exe */
 	const char *const *debug_dirs; /* NULL-terminated; NULL: /usr/lib/debug */
 	unsigned timeout_ms; /* for one module, more for big files and many addresses; 0: 5000 */
+	uint32_t addresses_max; /* to keep; 0: 1048576 */
 };
 
 /* The options are copied. 0 or -ENOMEM. */
 int symbols_new(const struct symbols_options *options, struct symbols **ret);
 void symbols_free(struct symbols *s); /* NULL is fine */
+
+/* Between these two what symbols_resolve() gives stays valid. A thread may not enter twice. Waits for those who are inside
+ * when there is no more room. */
+void symbols_enter(struct symbols *s);
+void symbols_leave(struct symbols *s);
 
 /* Names for the frames of a snapshot: ret[i] belongs to frames[i]. `pid` is where to look for files that are only visible
  * in the target's mount namespace, deleted files (/proc/PID/map_files, /proc/PID/exe) and perf map files; 0 if it is

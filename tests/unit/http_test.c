@@ -651,6 +651,7 @@ TEST(bodies_that_are_on_their_way_have_a_limit_together)
 TEST(replies_that_nobody_reads_make_room_for_others)
 {
 	enum { ADDRESSES = 300000 };
+	struct timeval patience = { 120, 0 };
 	struct put p = target_put("prog", 1, true);
 	struct text request = { 0 };
 	struct blob *others;
@@ -666,6 +667,7 @@ TEST(replies_that_nobody_reads_make_room_for_others)
 	for (int i = 0; i < ADDRESSES; i++)
 		text_printf(&request, "0x%06x+", 0x400001 + i);
 	fd = client_open();
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	client_send(fd, text_string(&request), request.size);
 	CHECK_EQ(1, recv(fd, bytes, 1, 0)); /* the answer is on its way, and does not fit into the socket */
 	others = blob_new(malloc(300 << 20), 300 << 20); /* never touched: costs nothing */

@@ -17,7 +17,7 @@ static const struct worker_names names = {
 
 TEST(an_answer_is_found_again_under_its_module_and_address_only)
 {
-	struct symbol_cache *c = symbol_cache_new();
+	struct symbol_cache *c = symbol_cache_new(0);
 	uint32_t a = symbol_cache_module(c, "keya", 4, "/lib/libone.so", true);
 	uint32_t b = symbol_cache_module(c, "keyb", 4, "/lib/libtwo.so", true);
 	struct symbol found;
@@ -45,7 +45,7 @@ TEST(an_answer_is_found_again_under_its_module_and_address_only)
 
 TEST(a_failure_gives_way_to_an_answer_and_an_answer_to_nothing)
 {
-	struct symbol_cache *c = symbol_cache_new();
+	struct symbol_cache *c = symbol_cache_new(0);
 	uint32_t m = symbol_cache_module(c, "key", 3, "program", true);
 	struct symbol found;
 
@@ -62,7 +62,7 @@ TEST(a_failure_gives_way_to_an_answer_and_an_answer_to_nothing)
 
 TEST(a_full_cache_keeps_what_it_has_and_counts_what_it_refuses)
 {
-	struct symbol_cache *c = symbol_cache_new();
+	struct symbol_cache *c = symbol_cache_new(0);
 	uint32_t m = symbol_cache_module(c, "key", 3, "/usr/lib/libbig.so", true);
 	struct symbol found;
 	uint64_t kept = 0;
@@ -84,7 +84,7 @@ TEST(a_full_cache_keeps_what_it_has_and_counts_what_it_refuses)
 
 TEST(equal_names_share_one_line)
 {
-	struct symbol_cache *c = symbol_cache_new();
+	struct symbol_cache *c = symbol_cache_new(0);
 	struct symbol a = symbol_cache_named(c, SYMBOL_FOUND, "render", 6);
 	struct symbol b = symbol_cache_named(c, SYMBOL_ABSENT, "render", 6);
 	struct symbol other = symbol_cache_named(c, SYMBOL_FOUND, "renders", 7);
@@ -99,7 +99,7 @@ TEST(equal_names_share_one_line)
 
 TEST(names_over_the_limit_are_cut_between_characters)
 {
-	struct symbol_cache *c = symbol_cache_new();
+	struct symbol_cache *c = symbol_cache_new(0);
 	char *name = malloc(10001);
 	struct symbol s;
 

@@ -553,6 +553,92 @@ TEST(threads_may_ask_at_once_and_one_worker_serves_them_all)
 	subject_free(s);
 }
 
+/* A target of nothing but new addresses, as many as are kept at all. */
+static void
+fill(struct symbols *symbols, uint64_t life)
+{
+	struct snapshot_frame frames[64];
+	struct snapshot_module module = {
+		.path = (char[]){ "[full]" }, .start = 1, .end = UINT64_MAX, .present = true
+	};
+	struct snapshot snap = { .modules = &module, .n_modules = 1, .frames = frames, .n_frames = 64, .random = life };
+	struct symbol found[64];
+
+	for (uint64_t i = 0; i < 64; i++)
+		frames[i] = (struct snapshot_frame){ .address = 0x1000 * (i + 1) };
+	CHECK_EQ(0, symbols_resolve(symbols, &snap, 0, found));
+}
+
+TEST(a_target_that_fills_the_cache_takes_no_names_from_others_for_long)
+{
+	struct subject *s = subject_new(SYMBOLS_CC, SOURCE, FLAGS);
+	struct symbols *symbols = subject_symbols(&(struct symbols_options){ .addresses_max = 50 });
+	struct symbols_counters counters;
+	uint64_t refused;
+
+	subject_start(s);
+	symbols_enter(symbols);
+	fill(symbols, 1);
+	subject_resolve(s, symbols, true);
+	CHECK_EQ(SYMBOL_FAILED, s->symbols[0].state); /* there is no room */
+	symbols_count(symbols, &counters);
+	refused = counters.cache_refused;
+	CHECK(refused > 0);
+	symbols_leave(symbols);
+	for (int i = 0; i < 3; i++) {
+		symbols_enter(symbols);
+		subject_resolve(s, symbols, true);
+		check_inlined(s);
+		fill(symbols, 2);
+		check_inlined(s); /* what was given stays good */
+		symbols_leave(symbols);
+	}
+	symbols_count(symbols, &counters);
+	CHECK(counters.cache_refused > refused);
+	symbols_free(symbols);
+	subject_free(s);
+}
+
+static void *
+fill_and_ask(void *argument)
+{
+	struct asker *a = argument;
+	void *ret = NULL;
+
+	for (uint64_t i = 0; i < 30 && !ret; i++) {
+		symbols_enter(a->symbols);
+		if (symbols_resolve(a->symbols, &a->subject->snapshot, (uint32_t)a->subject->pid, a->found) != 0)
+			ret = a;
+		for (size_t k = 0; k < a->subject->n_marks; k++)
+			if (strlen(a->found[k].lines[0].name) == 0)
+				ret = a;
+		fill(a->symbols, i + 10);
+		symbols_leave(a->symbols);
+	}
+	return ret;
+}
+
+TEST(names_are_forgotten_only_when_nobody_holds_them)
+{
+	struct subject *s = subject_new(SYMBOLS_CC, SOURCE, FLAGS);
+	struct symbols *symbols = subject_symbols(&(struct symbols_options){ .addresses_max = 80 });
+	struct asker askers[4];
+
+	subject_start(s);
+	for (size_t i = 0; i < 4; i++) {
+		askers[i] = (struct asker){ .symbols = symbols, .subject = s };
+		CHECK_EQ(0, pthread_create(&askers[i].thread, NULL, fill_and_ask, &askers[i]));
+	}
+	for (size_t i = 0; i < 4; i++) {
+		void *failed;
+
+		CHECK_EQ(0, pthread_join(askers[i].thread, &failed));
+		CHECK(!failed);
+	}
+	symbols_free(symbols);
+	subject_free(s);
+}
+
 static double
 milliseconds(void)
 {
