@@ -224,6 +224,8 @@ run_start(struct run *run, char **argv)
 		}
 		free(shell);
 	}
+	if (r == 0)
+		rundir_program(&run->dir, run->child.pid);
 	if (r < 0) {
 		log_line("cannot start %s: %s", run->command, strerror(-r));
 		status = r == -ENOENT ? EXIT_RUN_NOT_FOUND : EXIT_RUN_NOT_EXECUTABLE;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "segment.h"
+#include "targets.h"
 
 #define PREFIX "run-"
 
@@ -143,8 +144,10 @@ run_remove(int base, const char *name, int fd)
 		if (is_segment(e->d_name))
 			(void)unlinkat(fd, e->d_name, 0);
 	(void)closedir(entries);
-	if (!in_use)
-		(void)unlinkat(base, name, AT_REMOVEDIR);
+	if (in_use)
+		return;
+	(void)unlinkat(fd, TARGETS_PROGRAM, 0);
+	(void)unlinkat(base, name, AT_REMOVEDIR);
 }
 
 struct ended {
@@ -253,6 +256,33 @@ rundir_new(struct rundir *ret, struct text *why)
 	return 0;
 }
 
+void
+rundir_program(const struct rundir *r, pid_t pid)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%d", (int)pid);
+	(void)symlinkat(text, r->fd, TARGETS_PROGRAM);
+}
+
+/* Whether there is a segment in it, or that cannot be told. */
+static bool
+has_segment(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+	bool found = !entries;
+
+	if (entries)
+		rewinddir(entries);
+	while (!found && (e = readdir(entries)))
+		found = is_segment(e->d_name);
+	if (entries)
+		(void)closedir(entries);
+	return found;
+}
+
 bool
 rundir_full(const struct rundir *r)
 {
@@ -267,6 +297,8 @@ rundir_done(struct rundir *r)
 {
 	if (!r->path)
 		return;
+	if (!has_segment(r->fd))
+		(void)unlinkat(r->fd, TARGETS_PROGRAM, 0);
 	(void)rmdir(r->path); /* fails if segments are in it, which then stay */
 	close(r->fd);
 	free(r->path);

@@ -10,6 +10,7 @@
 #include "text.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define RUNDIR_KEPT 8 /* ended runs whose segments stay */
 
@@ -21,6 +22,9 @@ struct rundir {
 /* In $HEAPD_DIR if that is set, else in the first of /run/heapd, $XDG_RUNTIME_DIR/heapd (not for root) and
  * /dev/shm/heapd-UID that is a tmpfs and may be written. 0, or -errno with a sentence in *why. */
 int rundir_new(struct rundir *ret, struct text *why);
+
+/* Note which process the run started: of all in the directory its profile is kept longest. Without room there is no note. */
+void rundir_program(const struct rundir *r, pid_t pid);
 
 /* Too little room is left there for a segment to begin. */
 bool rundir_full(const struct rundir *r);

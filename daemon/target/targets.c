@@ -29,6 +29,7 @@
 #define KEEP_DEAD_MS \
 	INT64_C(3600000) /* long enough to notice a crash and look; a segment may hold tens of MiB of memory */
 #define KEEP_DEAD_MAX 64 /* in one place: a build starts thousands of processes, each leaving a file */
+#define KEEP_NEWEST 16 /* of them, however small: who has just run something wants to see it */
 #define LOOK_EVERY_MS 10000 /* everywhere, in case a watch is missing */
 #define RETRY_MS 50 /* a segment is filled within microseconds of its creation */
 #define RETRY_FOR_MS 10000 /* then its creator died on the way; LOOK_EVERY_MS is enough */
@@ -53,6 +54,9 @@ struct entry {
 	struct target_watch watch;
 	int64_t prune_ms; /* not to be tried before */
 	bool seen;
+	bool weighed, newest,
+		program; /* of a dead target, set when there are too many; program: the one that the run started */
+	uint64_t bytes; /* it allocated, if weighed */
 };
 
 struct targets {
@@ -276,11 +280,86 @@ is_dead(const struct entry *e)
 	return e->kind == UNFINISHED || (e->kind == TARGET && !atomic_load(&e->target->alive));
 }
 
+/* The pid of the program that `heapd run` started, if the place is of a run. */
+static uint32_t
+program_of(struct targets *t, size_t place)
+{
+	uid_t owner;
+	int dir = places_open(t->places, place, &owner);
+	char pid[16] = "";
+
+	if (dir < 0)
+		return 0;
+	if (readlinkat(dir, TARGETS_PROGRAM, pid, sizeof(pid) - 1) < 0)
+		pid[0] = '\0';
+	close(dir);
+	return (uint32_t)strtoul(pid, NULL, 10);
+}
+
+static void
+weigh(struct entry *e)
+{
+	struct snapshot *snap = NULL;
+
+	if (e->weighed || target_snapshot(e->target, &snap) < 0)
+		return;
+	for (size_t i = 0; i < snap->n_sites; i++) {
+		if (__builtin_add_overflow(e->bytes, snap->sites[i].alloc.bytes, &e->bytes))
+			e->bytes = UINT64_MAX;
+	}
+	e->weighed = true;
+	snapshot_free(snap);
+}
+
+static int
+newer_first(const void *left, const void *right)
+{
+	const struct target *a = (*(struct entry *const *)left)->target, *b = (*(struct entry *const *)right)->target;
+
+	return a->since_ns > b->since_ns ? -1 : a->since_ns < b->since_ns;
+}
+
+/* Processes that ended between two looks, or before the first, end at one time for us: then those that allocated most
+ * stay. */
+static int
+dispensable_first(const void *left, const void *right)
+{
+	const struct entry *a = *(struct entry *const *)left, *b = *(struct entry *const *)right;
+
+	if (a->program != b->program)
+		return a->program ? 1 : -1;
+	if (a->newest != b->newest)
+		return a->newest ? 1 : -1;
+	if (a->since_ms != b->since_ms)
+		return a->since_ms < b->since_ms ? -1 : 1;
+	if (a->bytes != b->bytes)
+		return a->bytes < b->bytes ? -1 : 1;
+	return newer_first(right, left);
+}
+
+/* Remove the `excess` most dispensable ones of n dead targets in a place. */
+static void
+prune_excess(struct targets *t, size_t place, struct entry **dead, size_t n, size_t excess, int64_t now)
+{
+	uint32_t program = program_of(t, place);
+
+	qsort(dead, n, sizeof(*dead), newer_first);
+	for (size_t i = 0; i < n; i++) {
+		dead[i]->newest = i < KEEP_NEWEST;
+		dead[i]->program = dead[i]->target->inner_pid == program;
+		weigh(dead[i]);
+	}
+	qsort(dead, n, sizeof(*dead), dispensable_first);
+	for (size_t i = 0; i < n && i < excess; i++)
+		prune(t, dead[i], now);
+}
+
 /* Remove what is too old or too much of a place. Entries never move here. */
 static void
 prune_place(struct targets *t, size_t place, int64_t now)
 {
-	size_t n = 0;
+	struct entry **dead;
+	size_t n = 0, n_dead = 0;
 
 	for (size_t i = 0; i < t->n; i++) {
 		struct entry *e = &t->entries[i];
@@ -292,22 +371,17 @@ prune_place(struct targets *t, size_t place, int64_t now)
 		else
 			n += e->kind == TARGET;
 	}
-	for (; n > KEEP_DEAD_MAX; n--) {
-		struct entry *oldest = NULL;
+	dead = n > KEEP_DEAD_MAX ? calloc(n, sizeof(*dead)) : NULL;
+	if (!dead)
+		return; /* without memory: next time */
+	for (size_t i = 0; i < t->n; i++) {
+		struct entry *e = &t->entries[i];
 
-		for (size_t i = 0; i < t->n; i++) {
-			struct entry *e = &t->entries[i];
-
-			if (e->place != place || e->kind != TARGET || !is_dead(e) || now < e->prune_ms)
-				continue;
-			if (!oldest || e->since_ms < oldest->since_ms ||
-			    (e->since_ms == oldest->since_ms && e->target->since_ns < oldest->target->since_ns))
-				oldest = e;
-		}
-		if (!oldest)
-			break;
-		prune(t, oldest, now);
+		if (e->place == place && e->kind == TARGET && is_dead(e) && now >= e->prune_ms && n_dead < n)
+			dead[n_dead++] = e;
 	}
+	prune_excess(t, place, dead, n_dead, n - KEEP_DEAD_MAX, now);
+	free(dead);
 }
 
 /* -- all of them -- */

@@ -6,7 +6,9 @@
  * /proc/PID/root of their processes is open to us, where it takes some ten seconds to notice a new one. A process of
  * another pid namespace is looked for by the pid it has there, and goes by the one it has here from then on. Where that is not
  * ours to know it reads as dead, but its file is kept for as long as anybody maps it. Files of the dead are removed after
- * an hour, or earlier where there are more than 64 of them, if they are ours to remove.
+ * an hour, or earlier where there are more than 64 of them, if they are ours to remove: of a directory the program that
+ * `heapd run` started goes last, before it the 16 newest, and of the others first what ended first, or allocated least
+ * of those that ended together.
  * Threads: all functions may be called from any thread; a struct target is reference-counted and its fixed fields
  * never change.
  */
@@ -20,6 +22,8 @@
 #include "snapshot.h"
 
 struct targets;
+
+#define TARGETS_PROGRAM "program" /* in the directory of a run: a link that holds the pid of the program it started */
 
 struct target {
 	_Atomic unsigned refs;

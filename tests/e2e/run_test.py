@@ -299,6 +299,19 @@ def forked_children_have_profiles_of_their_own(place):
 
 
 @test
+def the_program_itself_outlasts_the_crowd_of_its_children(place):
+	program = place.compile("crowd.c")
+	for _ in range(2):                      # the second time heapd run ends without having looked once
+		r = place.heapd("run", "--no-serve", "--period", "1", "--", program, "150", "1000").good()
+		pid = r.text.split()[1]
+		rows = json.loads(place.heapd("list", "--json").good().text)["targets"]
+		check_in(pid, [str(t["pid"]) for t in rows], "what heapd list shows")
+		check_eq(1000, place.fetch(pid).cumulative()["parent_holds"], "bytes of the parent")
+	r = place.heapd("run", "--no-serve", "--period", "1", "--", "bash", "-c", "for i in $(seq 100); do (:); done; echo pid $$").good()
+	check(place.fetch(r.text.split()[1]).cumulative("alloc_space"), "bash's own profile")
+
+
+@test
 def exec_starts_a_new_profile_under_the_new_name(place):
 	program = place.compile("leaky.c")
 	server = place.heapd_run(["sh", "-c", f"exec {program} 20"], "--period", "1", stdin=subprocess.PIPE)

@@ -580,6 +580,51 @@ TEST(of_many_dead_only_the_latest_files_stay_and_none_that_is_mapped)
 	remove_dir();
 }
 
+/* A hundred that ended before anybody looked; number 7 allocated most, and number 3 was started by `heapd run`. */
+TEST(of_many_that_ended_together_the_largest_stay_and_last_of_all_goes_the_program_that_was_run)
+{
+	static const struct {
+		const char *pid;
+		bool stays;
+	} want[] = { { "70000003", true }, { "70000007", true },  { "70000004", false }, { "70000099", true },
+		     { "70000084", true }, { "70000083", false }, { "70000036", false }, { "70000037", true } };
+	struct targets *t = NULL;
+	char link[80];
+
+	new_dir();
+	snprintf(link, sizeof(link), "%s/" TARGETS_PROGRAM, dir);
+	CHECK_EQ(0, symlink("70000003", link));
+	for (uint32_t i = 0; i < 100; i++) {
+		struct fake_segment *f = fake_new(70000000 + i, 1, i, "kid");
+		uint32_t module = fake_module(f, "/usr/bin/kid", 0x400000, 0x500000, 0, NULL);
+		uint32_t frame = fake_frame(f, 0x401000, module, 0);
+
+		f->header.clock_start.realtime_ns = 1600000000000000000 + i * UINT64_C(1000000000);
+		/* The 16 from 84 on are the newest. 83 allocated least of the others; of those below 38, all alike, one stays. */
+		fake_count(f, fake_site(f, &frame, 1, 0),
+			   i == 3   ? 1
+			   : i == 7 ? 1 << 30
+			   : i < 38 ? 1000
+				    : 1000000 - i,
+			   1, 0);
+		if (i == 83)
+			f->sites[1].alloc.bytes = 2;
+		put(f, NULL);
+		fake_free(f);
+	}
+	CHECK_EQ(0, targets_new(dirs, &t));
+	CHECK_EQ(0, targets_poll(t));
+	CHECK_EQ(64, count(t, false));
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		struct target *found = NULL;
+
+		CHECK_EQ(want[i].stays ? 0 : -ENOENT, targets_find(t, want[i].pid, &found));
+		target_unref(found);
+	}
+	targets_free(t);
+	remove_dir();
+}
+
 TEST(looking_without_polling_the_fd_works_and_nothing_leaks_a_descriptor)
 {
 	int before = dup(0), after;
