@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 /* The loader adds the load address to these in place for ordinary modules, but not for the vdso or itself. */
@@ -98,6 +99,16 @@ struct question {
 	uint32_t hash;
 };
 
+static struct question
+question_about(const char *name)
+{
+	struct question q = { .name = name, .hash = 5381 };
+
+	for (const char *c = name; *c; c++)
+		q.hash = q.hash * 33 + (unsigned char)*c;
+	return q;
+}
+
 static bool
 is_definition(const struct dynamic *d, uint32_t symbol, const char *name)
 {
@@ -143,16 +154,52 @@ defines(const struct link_map *module, const struct question *q)
 
 /* Not through dl_iterate_phdr: where a ThreadSanitizer is loaded that is its own, and it has not begun to work. */
 bool
-dynamic_defined(const char *name)
+dynamic_defined_since(size_t place, const char *name)
 {
-	struct question q = { .name = name, .hash = 5381 };
+	const struct question q = question_about(name);
 
-	for (const char *c = name; *c; c++)
-		q.hash = q.hash * 33 + (unsigned char)*c;
 	if (!_r_debug.r_map)
 		return true;
 	for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next)
+		if (place > 0)
+			place--;
+		else if (defines(module, &q))
+			return true;
+	return false;
+}
+
+bool
+dynamic_defined(const char *name)
+{
+	return dynamic_defined_since(0, name);
+}
+
+/* What is loaded later stands at the end. The loader stands behind what it was asked for first; the C library asks for it. */
+size_t
+dynamic_first(void)
+{
+	bool late = dynamic_is_late();
+	size_t n = 0;
+
+	for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next) {
+		n++;
+		if (late && module->l_addr == getauxval(AT_BASE))
+			break;
+	}
+	return n;
+}
+
+/* The C library is the module that defines this. */
+bool
+dynamic_is_late(void)
+{
+	const struct question q = question_about("__libc_start_main");
+
+	for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next) {
+		if (module->l_ld == _DYNAMIC)
+			return false;
 		if (defines(module, &q))
 			return true;
+	}
 	return false;
 }

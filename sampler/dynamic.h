@@ -29,4 +29,14 @@ bool dynamic_inside(const struct dl_phdr_info *module, uintptr_t address);
  * next dlerror. Takes no lock: for start-up. */
 bool dynamic_defined(const char *name);
 
+/* The same of modules from this place in the list on. */
+bool dynamic_defined_since(size_t place, const char *name);
+
+/* How many modules, the first of the list, the program was started with; late (below) some of them may be missing. */
+size_t dynamic_first(void);
+
+/* Does this library stand behind the C library in the list of modules, because it was loaded into a program that runs? Then
+ * nothing leads to its functions by their names. */
+bool dynamic_is_late(void);
+
 #endif

@@ -70,7 +70,7 @@ typedef uintptr_t word; /* any integer or pointer argument */
 	SHAPE(X_RESIZE, mi_heap_rezalloc) SHAPE(X_RECOUNT, mi_heap_recalloc) \
 	SHAPE(X_RESIZE_2, mi_heap_rezalloc_aligned) SHAPE(X_RESIZE_3, mi_heap_rezalloc_aligned_at) \
 	SHAPE(X_RECOUNT_2, mi_heap_recalloc_aligned) SHAPE(X_RECOUNT_3, mi_heap_recalloc_aligned_at) \
-	SHAPE(X_TEXT, mi_heap_strdup) SHAPE(X_TEXT_2, mi_heap_strndup) SHAPE(X_PATH_2, mi_heap_realpath)
+	SHAPE(RECOUNT, reallocarray) SHAPE(RESIZE_OR_FREE, reallocf) SHAPE(X_TEXT, mi_heap_strdup) SHAPE(X_TEXT_2, mi_heap_strndup) SHAPE(X_PATH_2, mi_heap_realpath)
 
 /* operator new and delete by their mangled names (Itanium C++ ABI, size_t is m). */
 #define CXX(SHAPE) \
@@ -270,70 +270,32 @@ hook_xallocx(void *block, size_t size, size_t extra, int flags)
 	return got;
 }
 
-/* -- modules that come later -- */
-
-/* Whoever loads a module asks the loader for its functions next. Each hook goes on by a jump, so that the loader still sees who
- * called: it searches that one's RUNPATH, and RTLD_NEXT means what comes after that one. */
-static void *(*real_dlopen)(const char *file, int mode);
-static void *(*real_dlmopen)(word space, const char *file, int mode);
-static void *(*real_dlsym)(void *handle, const char *name);
-static void *(*real_dlvsym)(void *handle, const char *name, const char *version);
-
-static void *
-hook_dlopen(const char *file, int mode)
-{
-	patch_again();
-	return real_dlopen(file, mode);
-}
-
-static void *
-hook_dlmopen(word space, const char *file, int mode)
-{
-	patch_again();
-	return real_dlmopen(space, file, mode);
-}
-
-static void *
-hook_dlsym(void *handle, const char *name)
-{
-	patch_again();
-	return real_dlsym(handle, name);
-}
-
-static void *
-hook_dlvsym(void *handle, const char *name, const char *version)
-{
-	patch_again();
-	return real_dlvsym(handle, name, version);
-}
-
 /* -- which of them there are -- */
 
 #define PATCH(shape, name) { #name, (void *)(uintptr_t)hook_##name, (void **)&real_##name },
 
-static const struct patch patches[] = { ALL(PATCH) PATCH(, xallocx) PATCH(, dlopen) PATCH(, dlmopen) PATCH(, dlsym)
-						PATCH(, dlvsym) };
+static const struct patch patches[] = { ALL(PATCH) PATCH(, xallocx) };
 
 /* What the allocator itself defines under this name, or NULL. */
 static void *
 of_allocator(const Dl_info *allocator, const char *name)
 {
-	void *function = dynamic_defined(name) ? dlsym(RTLD_DEFAULT, name) : NULL;
+	void *scope = dynamic_is_late() ? RTLD_DEFAULT : RTLD_NEXT; /* we export some of them ourselves */
+	void *function = dynamic_defined(name) ? dlsym(scope, name) : NULL;
 	Dl_info owner;
 
 	return function && dladdr(function, &owner) && owner.dli_fbase == allocator->dli_fbase ? function : NULL;
 }
 
-void
-extensions_start(void)
+bool
+extensions_find(void)
 {
 	Dl_info allocator, libc;
-	size_t found = 0;
-	bool jemalloc;
+	bool jemalloc, found = false;
 
 	if (!dladdr((void *)(uintptr_t)real.malloc, &allocator) || !dladdr((void *)(uintptr_t)dladdr, &libc) ||
 	    allocator.dli_fbase == libc.dli_fbase)
-		return;
+		return false;
 	jemalloc = of_allocator(&allocator, "mallocx") != NULL;
 	for (size_t i = 0; i < sizeof(patches) / sizeof(patches[0]); i++) {
 		void *real_function = of_allocator(&allocator, patches[i].name);
@@ -344,12 +306,11 @@ extensions_start(void)
 		if (jemalloc && strncmp(patches[i].name, "_Zn", 3) == 0 && strstr(patches[i].name, "St11align_val_t"))
 			continue;
 		*patches[i].real = real_function;
-		found++;
+		found = true;
 	}
-	if (!found)
-		return;
-	for (size_t i = 0; i < sizeof(patches) / sizeof(patches[0]); i++)
-		if (strncmp(patches[i].name, "dl", 2) == 0)
-			*patches[i].real = dlsym(RTLD_DEFAULT, patches[i].name);
-	patch_start(patches, sizeof(patches) / sizeof(patches[0]), (void *)(uintptr_t)real.malloc);
+	if (real_reallocarray)
+		real.reallocarray = hook_reallocarray;
+	if (found)
+		patch_add(patches, sizeof(patches) / sizeof(patches[0]), false);
+	return found;
 }

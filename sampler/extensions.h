@@ -2,7 +2,9 @@
 #ifndef HEAPD_EXTENSIONS_H
 #define HEAPD_EXTENSIONS_H
 
-/* Hook those that the allocator underneath defines, wherever the loaded modules refer to them. From the constructor. */
-void extensions_start(void);
+#include <stdbool.h>
+
+/* Name those that the allocator underneath defines for patching. false: it has none, the C library's has not. */
+bool extensions_find(void);
 
 #endif

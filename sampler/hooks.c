@@ -102,13 +102,15 @@ realloc(void *old, size_t size)
 	return real.realloc(old, size);
 }
 
-/* Whoever has it ends it in realloc, which is called here by its public name: then it counts once, and where another
- * preload stands before us and lacks this function, its realloc gets its own blocks. */
+/* The C library's ends in realloc, which is called here by its public name: then it counts once, and where another preload stands
+ * before us and lacks this function, its realloc gets its own blocks. */
 HOOK void *
 reallocarray(void *old, size_t count, size_t size)
 {
 	size_t bytes;
 
+	if (real.reallocarray)
+		return real.reallocarray(old, count, size);
 	if (unlikely(__builtin_mul_overflow(count, size, &bytes))) {
 		errno = ENOMEM;
 		return NULL;

@@ -5,7 +5,9 @@
 
 #include "dynamic.h"
 #include "extensions.h"
+#include "loader.h"
 #include "options.h"
+#include "patch.h"
 #include "process.h"
 #include "real.h"
 #include "sample.h"
@@ -31,7 +33,10 @@ init(void)
 	options_get(); /* while there is one thread: others would not be sampled meanwhile */
 	thread_self.quiet++;
 	look_for_sanitizers();
-	extensions_start();
+	if (!dynamic_is_late() && extensions_find()) {
+		loader_find();
+		patch_start((void *)(uintptr_t)real.malloc, false);
+	}
 	dlsym(RTLD_DEFAULT, "malloc"); /* a name that is there: see real.c */
 	pthread_atfork(sample_before_fork, NULL, sample_after_fork);
 	thread_self.quiet--;

@@ -332,12 +332,13 @@ no_usable_size(void *block)
 
 extern const char __ehdr_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
 
-/* Where another preload has a dlsym of its own and does not leave it by a jump, RTLD_NEXT is what comes next to that one: if that
+/* Late, RTLD_NEXT would search what comes after us among our own dependencies, past an allocator that the program prefers. Where
+ * another preload has a dlsym of its own and does not leave it by a jump, RTLD_NEXT is what comes next to that one: if that
  * is us, we would call ourselves. */
 static void *
 resolve(const char *name)
 {
-	void *found = dlsym(RTLD_NEXT, name);
+	void *found = dlsym(dynamic_is_late() ? RTLD_DEFAULT : RTLD_NEXT, name);
 
 	if ((uintptr_t)found >= (uintptr_t)__ehdr_start && (uintptr_t)found < (uintptr_t)_end)
 		found = dlvsym(RTLD_NEXT, name, FIRST_VERSION);

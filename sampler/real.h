@@ -28,6 +28,8 @@ struct real {
 	void *(*valloc)(size_t size);
 	void *(*pvalloc)(size_t size);
 	size_t (*malloc_usable_size)(void *block);
+	/* An allocator's own, by way of its hook (extensions.c). The C library's ends in realloc: NULL. */
+	void *(*reallocarray)(void *block, size_t count, size_t size);
 	/* From here on: NULL where there is none, after real_resolve(). */
 	void (*cfree)(void *block);
 	void (*free_sized)(void *block, size_t size);

@@ -77,6 +77,29 @@ def plugins_that_come_and_go_in_many_threads_are_patched_without_harm(place):
 
 
 @test
+def a_plugin_that_prefers_its_own_operators_keeps_them(place):
+	host = place.compile("deep_host.c")
+	flags = dict(compiler="g++", flags=("-g", "-O2", "-fPIC", "-shared"))
+	plugins = [place.compile(f"{name}.cc", f"{name}.so", **flags) for name in ("deep_plain", "deep_own")]
+	for name in LIBRARIES:
+		for plugin in plugins:
+			for bits in (os.RTLD_LAZY, os.RTLD_NOW, os.RTLD_LAZY | os.RTLD_DEEPBIND, os.RTLD_NOW | os.RTLD_DEEPBIND):
+				for period in ("512k", "1"):
+					env = {"LD_PRELOAD": library(name)}
+					plain = place.run([host, plugin, str(bits)], env=env).good()
+					under = place.heapd("run", "--quiet", "--no-serve", "--period", period, "--", host, plugin, str(bits), env=env)
+					check_eq((plain.code, plain.text, plain.errors), (under.code, under.text, under.errors),
+						f"{os.path.basename(plugin)} loaded with {bits} on {name} at period {period}")
+
+
+@test
+def functions_called_through_a_table_are_seen(place):
+	p = same_and_profiled(place, place.compile("table_mimalloc.c", libs=("-lmimalloc",)))
+	check_eq((200, 100, 2000000), tuple(p.cumulative(t)["keep_by_table"] for t in ("alloc_objects", "inuse_objects", "inuse_space")), "what the table's functions gave")
+	check_given_back(p, 100, 500000, "by way of the table")
+
+
+@test
 def what_another_tool_has_hooked_stays_hooked(place):
 	program = place.compile("direct_jemalloc.c", libs=("-ljemalloc",))
 	other = place.compile("other_hook.c", "other_hook.so", flags=("-O1", "-D_GNU_SOURCE", "-fPIC", "-shared", "-I", os.path.join(ROOT, "sampler")))

@@ -30,5 +30,15 @@ def other_allocators_answer_as_without_heapd_wherever_it_stands(place):
 		same_answers(place, ["5000", "valid"], f"{below}:{LIBHEAPD}", plain)
 
 
+@test
+def sizes_that_no_allocator_grants_are_refused_as_without_heapd(place):
+	program = place.compile("refused.c", flags=("-O1", "-fno-builtin", "-w"))
+	for name in LIBRARIES:
+		plain = place.run([program], env={"LD_PRELOAD": library(name)}).good()
+		for period in ("1", "524288"):
+			under = place.run([program], env={"LD_PRELOAD": f"{LIBHEAPD}:{library(name)}", "HEAPD_PERIOD": period}).good()
+			check_eq(plain.text.splitlines(), under.text.splitlines(), f"what {name} refuses at period {period}")
+
+
 if __name__ == "__main__":
 	main()

@@ -22,8 +22,10 @@ take(void)
 	static const struct patch patches[] = { { "mallocx", (void *)(uintptr_t)hook, (void **)&real } };
 
 	*(void **)&real = dlsym(RTLD_DEFAULT, "mallocx");
-	if (real)
-		patch_start(patches, 1, (void *)(uintptr_t)real);
+	if (real) {
+		patch_add(patches, 1, false);
+		patch_start((void *)(uintptr_t)real, false);
+	}
 }
 
 __attribute__((destructor)) static void
