@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "options.h"
 #include "process.h"
@@ -143,6 +145,18 @@ is_interrupted(const struct thread *t, const volatile uint64_t *here)
 	return (uintptr_t)here < t->busy && *(const volatile uint64_t *)t->busy == (MARK ^ t->busy);
 }
 
+static uint32_t
+thread_id(void)
+{
+	uint32_t id;
+
+	if (!pages_begin())
+		return SCRATCH_UNKNOWN;
+	id = (uint32_t)syscall(SYS_gettid);
+	pages_end();
+	return id;
+}
+
 /* Begin a sample in this thread, unless it is at one. `mark` lies in the caller's frame. */
 static struct stack *
 begin(struct process *p, struct thread *t, volatile uint64_t *mark)
@@ -163,8 +177,11 @@ begin(struct process *p, struct thread *t, volatile uint64_t *mark)
 	if (unlikely(t->image != p->image)) {
 		t->serial = atomic_fetch_add_explicit(&p->segment.header->threads, 1, memory_order_relaxed) + 1;
 		t->image = p->image;
+		t->tid = thread_id();
 	}
-	slot = scratch_take(&p->scratch, t->serial);
+	slot = scratch_take(&p->scratch, t->serial, t->tid);
+	if (unlikely(slot == SCRATCH_NONE))
+		slot = scratch_take_other(&p->scratch, t->tid);
 	if (unlikely(slot == SCRATCH_NONE))
 		return NULL;
 	*mark = MARK ^ (uintptr_t)mark;
@@ -172,7 +189,7 @@ begin(struct process *p, struct thread *t, volatile uint64_t *mark)
 	t->busy = (uintptr_t)mark;
 	atomic_signal_fence(memory_order_seq_cst);
 	t->scratch = slot + 1; /* only now: a handler that samples before leaves a slot of its own there */
-	return &p->scratch.slots[slot];
+	return scratch_stack(&p->scratch, slot);
 }
 
 static void

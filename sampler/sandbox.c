@@ -36,11 +36,11 @@ walk_once(struct process *p)
 {
 	struct unwind_start start = SAMPLE_START();
 	struct stack_range range = thread_stack(start.cfa);
-	uint32_t slot = scratch_take(&p->scratch, 0);
+	uint32_t slot = scratch_take(&p->scratch, 0, SCRATCH_UNKNOWN);
 
 	if (slot == SCRATCH_NONE)
 		return;
-	unwind(&p->unwinder, &p->segment, &start, &range, &p->scratch.slots[slot]);
+	unwind(&p->unwinder, &p->segment, &start, &range, scratch_stack(&p->scratch, slot));
 	scratch_give(&p->scratch, slot);
 }
 

@@ -20,6 +20,7 @@ struct thread {
 	uint32_t serial; /* number in the segment, from 1 */
 	uint32_t image; /* of the process the serial belongs to: process_image() */
 	uint32_t scratch; /* slot + 1 that a sample in progress holds, see scratch.h; 0: none */
+	uint32_t tid; /* the kernel's name of it in that process, see scratch.h */
 	uint32_t below; /* how often countdown was found below zero, see sample_count() */
 	uint32_t quiet; /* what is allocated now is ours, not the program's: dlsym does */
 };
