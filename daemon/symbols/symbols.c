@@ -39,6 +39,7 @@ struct symbols {
 	struct symbol_cache *cache;
 	struct jit_maps *jit;
 	_Atomic uint64_t lookups, hits, refused;
+	_Atomic int64_t told_ms; /* when it was said last that names found no room; 0: never */
 
 	pthread_rwlock_t inside; /* held for reading by who holds names; for writing to drop them all */
 	uint32_t addresses_max;
@@ -61,6 +62,7 @@ struct job {
 	} * misses;
 	size_t n_misses;
 	unsigned workers_lost;
+	size_t unkept; /* names that found no room */
 };
 
 static void
@@ -284,6 +286,7 @@ fill(struct job *j, bool collect)
 			continue;
 		module = j->places[f->module].module;
 		if (module == CACHE_MODULE_NONE) {
+			j->unkept += collect;
 			j->ret[i] = symbol_cache_named(cache, SYMBOL_FAILED, "[unknown]", strlen("[unknown]"));
 			continue;
 		}
@@ -339,10 +342,10 @@ keep_names(struct job *j, uint32_t module, const uint64_t *addresses, const stru
 	pthread_mutex_lock(&j->s->cached);
 	for (uint32_t i = 0; i < names->n; i++) {
 		const struct wire_symbol *symbol = &names->symbols[i];
-		if (symbol->n_lines > 0)
-			symbol_cache_put(j->s->cache, module, addresses[i], SYMBOL_FOUND, names, symbol);
-		else
-			symbol_cache_put(j->s->cache, module, addresses[i], SYMBOL_ABSENT, NULL, NULL);
+		bool found = symbol->n_lines > 0;
+
+		j->unkept += !symbol_cache_put(j->s->cache, module, addresses[i], found ? SYMBOL_FOUND : SYMBOL_ABSENT,
+					       found ? names : NULL, found ? symbol : NULL);
 	}
 	symbol_cache_get(j->s->cache, module)->retry_ms = 0;
 	pthread_mutex_unlock(&j->s->cached);
@@ -534,6 +537,19 @@ fill_jit(struct job *j)
 	pthread_mutex_unlock(&s->jit_lock);
 }
 
+/* Once a minute: with little memory left it happens again and again. */
+static void
+tell_unkept(const struct job *j)
+{
+	int64_t now = wire_now_ms(), told = atomic_load_explicit(&j->s->told_ms, memory_order_relaxed);
+
+	if (j->unkept == 0 || (told != 0 && now - told < RETRY_MS) ||
+	    !atomic_compare_exchange_strong(&j->s->told_ms, &told, now))
+		return;
+	log_line("symbols: no names for %zu addresses of pid %u in this profile: no room to keep them", j->unkept,
+		 j->snap->pid);
+}
+
 int
 symbols_resolve(struct symbols *s, const struct snapshot *snap, uint32_t pid, struct symbol *ret)
 {
@@ -557,6 +573,7 @@ symbols_resolve(struct symbols *s, const struct snapshot *snap, uint32_t pid, st
 	}
 	if (r == 0)
 		fill_jit(&j);
+	tell_unkept(&j);
 out:
 	target_files_free(j.target);
 	free(j.places);
