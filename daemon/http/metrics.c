@@ -32,6 +32,10 @@ metrics_answer(struct routes *r, struct reply *to)
 			dead++;
 	}
 	targets_list_free(list);
+	if (!list) {
+		reply_error(to, 500, "Out of memory");
+		return;
+	}
 	symbols_count(r->symbols, &names);
 
 	gauge_write(&body, "build_info", "Always 1; the label tells the version.");
@@ -57,6 +61,8 @@ metrics_answer(struct routes *r, struct reply *to)
 		      names.worker_failures);
 	counter_write(&body, "symbol_modules_refused_total", "Files without names because of such a failure.",
 		      names.modules_refused);
+	counter_write(&body, "symbol_cache_refused_total", "Names that found no room and were not kept.",
+		      names.cache_refused);
 	reply_text(to, TYPE_METRICS, &body);
 	to->compress = true;
 }

@@ -41,9 +41,13 @@ page_build(void *argument, struct reply *to)
 	struct target **list = targets_list(r->targets);
 	struct text page = { 0 };
 
+	if (!list) {
+		reply_error(to, 500, "Out of memory");
+		return;
+	}
 	text_add(&page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>heapd</title></head>\n"
 			"<body>\n<h1>heapd</h1>\n");
-	if (!list || !list[0]) {
+	if (!list[0]) {
 		text_add(&page,
 			 "<p>No program is being sampled yet. Start one with <code>heapd run -- PROGRAM</code>.</p>\n");
 	} else {

@@ -33,15 +33,18 @@ scope_of(const struct request *q)
 	return s;
 }
 
-/* Up to so many ids and names, for people who asked for one that does not exist: the living first, then the newest. */
-static void
+/* Up to so many ids and names, for people who asked for one that does not exist: the living first, then the newest. False
+ * without memory. */
+static bool
 routes_list(struct routes *r, struct text *to)
 {
 	enum { SHOWN = 50 };
 	struct target **list = targets_list(r->targets);
 	size_t n = 0, shown = 0;
 
-	while (list && list[n])
+	if (!list)
+		return false;
+	while (list[n])
 		n++;
 	for (size_t i = 0; i < 2 * n && shown < SHOWN; i++) {
 		const struct target *t = list[n - 1 - i % n];
@@ -56,6 +59,7 @@ routes_list(struct routes *r, struct text *to)
 	if (n > shown)
 		text_printf(to, "\n  and %zu more, see /api/v1/targets", n - shown);
 	targets_list_free(list);
+	return true;
 }
 
 static void
@@ -63,8 +67,7 @@ scope_refuse(struct routes *r, const struct scope *s, int error, struct reply *t
 {
 	struct text list = { 0 };
 
-	routes_list(r, &list);
-	if (error == -ENOMEM)
+	if (!routes_list(r, &list) || error == -ENOMEM)
 		reply_error(to, 500, "Out of memory");
 	else if (!list.size)
 		reply_error(to, 404,
