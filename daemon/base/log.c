@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "text.h"
@@ -10,19 +12,8 @@
 static _Atomic bool log_is_quiet;
 
 static void
-log_write(const char *format, va_list arguments)
+write_all(const char *rest, size_t left)
 {
-	struct text raw = { 0 }, line = { 0 };
-	int saved = errno;
-	const char *rest;
-	size_t left;
-
-	text_vprintf(&raw, format, arguments);
-	text_add(&line, "heapd: ");
-	text_add_printable(&line, text_string(&raw), 0);
-	text_add_char(&line, '\n');
-	rest = text_string(&line);
-	left = line.size;
 	while (left > 0) {
 		ssize_t n = write(STDERR_FILENO, rest, left);
 
@@ -33,6 +24,40 @@ log_write(const char *format, va_list arguments)
 		rest += n;
 		left -= (size_t)n;
 	}
+}
+
+/* What there is no memory for is told all the same: shorter, and in ASCII. */
+static void
+write_short(const char *format, va_list arguments)
+{
+	char line[256] = "heapd: ";
+	size_t start = strlen(line);
+
+	(void)vsnprintf(line + start, sizeof(line) - start - 1, format, arguments);
+	for (char *c = line; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	strcat(line, "\n");
+	write_all(line, strlen(line));
+}
+
+static void
+log_write(const char *format, va_list arguments)
+{
+	struct text raw = { 0 }, line = { 0 };
+	int saved = errno;
+	va_list again;
+
+	va_copy(again, arguments);
+	text_vprintf(&raw, format, arguments);
+	text_add(&line, "heapd: ");
+	text_add_printable(&line, text_string(&raw), 0);
+	text_add_char(&line, '\n');
+	if (raw.failed || line.failed)
+		write_short(format, again);
+	else
+		write_all(text_string(&line), line.size);
+	va_end(again);
 	text_done(&raw);
 	text_done(&line);
 	errno = saved;
