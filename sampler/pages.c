@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -72,6 +73,14 @@ pages_answer(bool yes)
 		return;
 	atomic_store_explicit(&denials, yes ? 0 : n < DENIALS_MAX ? n + 1 : n, memory_order_relaxed);
 	atomic_store_explicit(&passes, yes ? 0 : (UINT32_C(1) << n) - 1, memory_order_relaxed);
+}
+
+size_t
+pages_size(void)
+{
+	size_t size = getauxval(AT_PAGESZ);
+
+	return size ? size : 4096;
 }
 
 void *

@@ -19,6 +19,9 @@ void *pages_kept(size_t size, size_t wiped);
 
 #define PAGES_LARGEST 65536 /* bytes of a page on any machine */
 
+/* Bytes of a page on this machine, at most so many. */
+size_t pages_size(void);
+
 /* For whoever asks the kernel for room that may not be there. Each answer no makes pages_scarce() true for a longer while, up to
  * a thousand questions: a host that is out of memory does not wait for system calls in every sample. */
 bool pages_scarce(void);

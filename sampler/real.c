@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "dynamic.h"
+#include "pages.h"
 #include "thread.h"
 
 #define POOL_SIZE 65536u
@@ -69,6 +70,14 @@ pool_size(const void *block)
 }
 
 /* -- what stands in until the real functions are known -- */
+
+static void *
+no_memory(size_t size)
+{
+	(void)size;
+	errno = ENOMEM;
+	return NULL;
+}
 
 static void *
 first_malloc(size_t size)
@@ -188,7 +197,7 @@ static void *
 first_valloc(size_t size)
 {
 	if (resolving)
-		return pool_aligned(4096, size);
+		return pool_aligned(pages_size(), size);
 	real_resolve();
 	return real.valloc(size);
 }
@@ -197,7 +206,8 @@ static void *
 first_pvalloc(size_t size)
 {
 	if (resolving)
-		return pool_aligned(4096, size);
+		return size > POOL_SIZE ? no_memory(size)
+					: pool_aligned(pages_size(), (size + pages_size() - 1) & -pages_size());
 	real_resolve();
 	return real.pvalloc(size);
 }
@@ -302,14 +312,6 @@ struct real real = {
 /* -- resolution -- */
 
 /* An allocator without this entry point: what the C library would do for it. */
-static void *
-no_memory(size_t size)
-{
-	(void)size;
-	errno = ENOMEM;
-	return NULL;
-}
-
 static void *
 no_aligned_memory(size_t alignment, size_t size)
 {

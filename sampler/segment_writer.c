@@ -31,7 +31,6 @@
 #define TMPFS_MAGIC 0x01021994
 #define RAMFS_MAGIC 0x858458f6
 
-#define PAGE 4096u
 #define GROW_MIN 16384u /* bytes made real at a time, or an eighth of what there is */
 #define FREE_MIN (32u << 20) /* bytes that must be left on the tmpfs, which others need too */
 #define FILES_MAX 2048 /* in one directory, where nobody may ever tidy up */
@@ -58,7 +57,9 @@ static const struct {
 static uint64_t
 page_up(uint64_t n)
 {
-	return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	const uint64_t page = pages_size();
+
+	return (n + page - 1) & ~(page - 1);
 }
 
 /* -- room -- */
@@ -409,7 +410,7 @@ segment_measure_ticks(struct segment *s, uint64_t ticks)
 static uint64_t
 lay_out(struct heapd_section sections[HEAPD_SECTIONS], unsigned scale)
 {
-	uint64_t offset = PAGE;
+	uint64_t offset = page_up(sizeof(struct heapd_header));
 
 	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
 		sections[i].offset = offset;
@@ -475,7 +476,7 @@ space_left(uint64_t *ret)
 			continue;
 		if (length == 0)
 			length = read_file("/proc/self/statm", text, sizeof(text));
-		used = number_at(text, text + length, (unsigned)words[i]) * getauxval(AT_PAGESZ);
+		used = number_at(text, text + length, (unsigned)words[i]) * pages_size();
 		*ret = less(*ret, limit.rlim_cur > used ? limit.rlim_cur - used : 0);
 	}
 	return true;
@@ -521,7 +522,7 @@ map_file(int fd, struct segment *s, uint64_t room, struct heapd_section *section
 			s->offset[i] = sections[i].offset;
 			s->capacity[i] = sections[i].capacity;
 		}
-		if (!make_real(s, 0, PAGE)) {
+		if (!make_real(s, 0, pages_size())) {
 			/* A kernel without MADV_POPULATE_WRITE: take a modest file whole, once and for all. */
 			if (errno == EINVAL && scale < SCALE_MAX) {
 				syscall(SYS_munmap, map, size);

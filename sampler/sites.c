@@ -19,6 +19,8 @@
 #include "rmw.h"
 
 #define FIRST_ENTRIES 1024u
+/* Half full, a table of half a million entries has no run of more than a hundred; longer ones are in tables that could not grow. */
+#define PROBES_MAX 256u
 #define VARIANCE_MAX (UINT64_C(1) << 56) /* of one sample, so that some can be added up */
 
 struct site_index {
@@ -158,7 +160,7 @@ sites_find(struct sites *s, struct segment *segment, const struct stack *stack)
 	if (stack->depth == 0 || !index)
 		goto overflow;
 	mask = index->mask;
-	for (uint32_t i = hash & mask, left = mask;; i = (i + 1) & mask) {
+	for (uint32_t i = hash & mask, left = mask < PROBES_MAX ? mask : PROBES_MAX;; i = (i + 1) & mask) {
 		entry = atomic_load_explicit(&index->entries[i], memory_order_acquire);
 		if (entry == 0) {
 			if (mine == HEAPD_NONE && (mine = site_new(segment, stack)) == HEAPD_NONE)

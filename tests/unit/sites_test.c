@@ -101,6 +101,33 @@ TEST(what_finds_no_room_goes_to_the_overflow_site_and_is_counted)
 	CHECK(segment.header->lost[HEAPD_LOST_NO_SITE] >= 101);
 }
 
+TEST(of_a_crowd_with_one_hash_only_so_many_are_searched_and_the_rest_is_counted)
+{
+	enum { CROWD = 2000, LEAST = 200, MOST = 400 };
+	struct segment segment;
+	struct sites *s = sites_make(&segment);
+	uint32_t before = segment_used(&segment, HEAPD_SITES), placed = 0, wrong = 0;
+	static uint32_t sites[CROWD];
+
+	for (uint32_t i = 0; i < CROWD; i++) {
+		struct stack stack = stack_of(i, i);
+
+		stack.hash = UINT64_C(0x1234567800000000);
+		sites[i] = sites_find(s, &segment, &stack);
+		placed += sites[i] != HEAPD_OVERFLOW_SITE;
+	}
+	for (uint32_t i = 0; i < CROWD; i++) {
+		struct stack stack = stack_of(i, i);
+
+		stack.hash = UINT64_C(0x1234567800000000);
+		wrong += sites_find(s, &segment, &stack) != sites[i];
+	}
+	CHECK(placed >= LEAST && placed <= MOST);
+	CHECK_EQ(0, wrong);
+	CHECK_EQ(placed, segment_used(&segment, HEAPD_SITES) - before);
+	CHECK_EQ(2 * (CROWD - placed), segment.header->lost[HEAPD_LOST_NO_SITE]);
+}
+
 TEST(an_allocation_and_its_free_cancel_to_the_last_bit)
 {
 	static const uint64_t sizes[] = { 0, 1, 16, 100, 4096, 524287, 1 << 20, UINT64_C(1) << 40 };
