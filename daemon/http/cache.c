@@ -146,14 +146,18 @@ cache_answer(struct cache *c, const char *key, void (*build)(void *argument, str
 	pthread_mutex_unlock(&c->lock);
 }
 
-void
+bool
 cache_sweep(struct cache *c)
 {
 	int64_t now = now_ms();
+	bool swept = false;
 
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < CACHE_ENTRIES; i++)
-		if (c->entries[i].key && !c->entries[i].building && c->entries[i].good_until + CACHE_LONGEST_MS < now)
+		if (c->entries[i].key && !c->entries[i].building && c->entries[i].good_until + CACHE_LONGEST_MS < now) {
 			entry_clear(&c->entries[i]);
+			swept = true;
+		}
 	pthread_mutex_unlock(&c->lock);
+	return swept;
 }

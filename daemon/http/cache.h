@@ -23,7 +23,7 @@ void cache_free(struct cache *c);
 void cache_answer(struct cache *c, const char *key, void (*build)(void *argument, struct reply *to), void *argument,
 		  struct reply *to);
 
-/* Let go of the bytes of replies that are no longer good. To be called now and then. */
-void cache_sweep(struct cache *c);
+/* Let go of the bytes of replies that are no longer good. To be called now and then. true: there were some. */
+bool cache_sweep(struct cache *c);
 
 #endif

@@ -7,6 +7,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -26,6 +27,8 @@
 #define IDLE_SECONDS 30 /* without a byte in either direction */
 #define CONNECTION_MEMORY (32 << 10) /* bytes: request line and headers */
 #define SWEEP_MS 500
+#define KEPT_FREE (1 << 20) /* bytes of free memory that an arena keeps for the next request */
+#define ARENAS 8
 #define BODIES_MAX (64 << 20) /* bytes of bodies that are on their way, as announced */
 #define REPLIES_MAX ((size_t)256 << 20) /* bytes of replies that wait to be read */
 #define COMPRESS_LEAST 512 /* bytes; below, gzip's header eats what it saves */
@@ -391,7 +394,8 @@ server_keep(void *argument)
 		}
 		(void)clock_gettime(CLOCK_MONOTONIC, &now);
 		connections_sweep(s->connections, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
-		cache_sweep(s->cache);
+		if (cache_sweep(s->cache))
+			(void)malloc_trim(0); /* what building them took lies about in pieces */
 	}
 }
 
@@ -425,6 +429,16 @@ server_start(struct server *s, const struct tls *tls, int *listen_fd)
 	return 0;
 }
 
+/* The C library would keep up to 64 MiB at the end of each thread's arena after a large profile, and there may be eight times
+ * as many arenas as cores. */
+static void
+keep_little_memory(void)
+{
+	(void)mallopt(M_ARENA_MAX, ARENAS);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
+	(void)mallopt(M_MMAP_THRESHOLD, KEPT_FREE);
+}
+
 int
 server_new(const struct server_options *options, struct server **ret)
 {
@@ -434,6 +448,7 @@ server_new(const struct server_options *options, struct server **ret)
 
 	if (!s)
 		goto out;
+	keep_little_memory();
 	s->stop = -1;
 	s->guard = options->guard;
 	r = cache_new(&s->cache);

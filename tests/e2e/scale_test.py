@@ -1,10 +1,16 @@
 """Much of everything: samples a second, stacks, live samples."""
 
+import concurrent.futures
 import json
 import os
 import time
 
 from e2e import *
+
+
+def resident_mib(pid):
+	with open(f"/proc/{pid}/statm") as f:
+		return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def described(place, pid):
@@ -90,8 +96,31 @@ def more_stacks_than_there_is_room_for_keep_the_totals_and_the_profile_can_be_re
 	for name in ("inuse_objects", "inuse_space", "alloc_objects", "alloc_space"):
 		i = profile.index(name)
 		check_eq(target["totals"][name]["value"], sum(s.values[i] for s in profile.samples), f"{name} in the profile")
+	wait_until(lambda: resident_mib(server.running.pid) < 40, "the daemon gives back the memory that the profile took", running=server.running)
 	top = place.pprof("-sample_index=inuse_objects", "-top", server.url + "/debug/pprof/heap").good().text
 	check_match(r"\bleaf\b", top, "go tool pprof -top")
+
+
+def anonymous_mib(pid):
+	with open(f"/proc/{pid}/status") as f:
+		return int(re.search(r"RssAnon:\s+(\d+)", f.read())[1]) / 1024
+
+
+@test
+def what_profiles_took_is_given_back(place):
+	targets = [place.start([os.path.join(TARGETS, "stacks"), "--wait", "20000", "2"], stdin=subprocess.PIPE, env=place.preload(1)) for _ in range(3)]
+	server = place.serve()
+	ids = [server.target(pid=t.pid)["id"] for t in targets]
+	for t in targets:
+		wait_until(lambda: "end\n" in t.text, "it has allocated", running=t)
+	paths = [f"/targets/{i}/{p}" for i in ids for p in ("debug/pprof/heap", "debug/pprof/allocs", "debug/pprof/heap?debug=1", "pprof/heap", "raw/pprof/heap")]
+	most = 0
+	for _ in range(3):
+		with concurrent.futures.ThreadPoolExecutor(8) as pool:
+			for reply in pool.map(server.get, paths):
+				reply.good()
+		most = max(most, anonymous_mib(server.running.pid))
+	wait_until(lambda: anonymous_mib(server.running.pid) < 16, f"of {most:.0f} MiB less than 16 are left when nobody asks", running=server.running)
 
 
 if __name__ == "__main__":
