@@ -32,5 +32,105 @@ def a_child_forked_by_a_signal_handler_inside_a_sample_returns_into_it_unharmed(
 			(p.total("alloc_objects"), skipped(p), made))
 
 
+@test
+def a_daemon_that_closes_all_its_files_is_sampled_on_and_finds_nothing_in_those_it_opens(place):
+	files = place.path("files")
+	os.mkdir(files)
+	place.run([place.compile("lives.c"), "daemon", files], env=place.preload(1)).good()
+	def pid():
+		with contextlib.suppress(OSError):
+			with open(os.path.join(files, "pid")) as f:
+				return int(f.read())
+	daemon = wait_until(pid, "the daemon tells its pid")
+	wait_until(lambda: not alive(daemon), "the daemon has ended")
+	check_eq({str(n): 0 for n in range(3, 21)}, {f: os.path.getsize(os.path.join(files, f)) for f in os.listdir(files) if f != "pid"}, "sizes of its files")
+	check_eq(1000, profile_of(place, daemon).cumulative("inuse_objects").get("keep"), "blocks the daemon keeps")
+
+
+def alive(pid):
+	with contextlib.suppress(ProcessLookupError):
+		os.kill(pid, 0)
+		with open(f"/proc/{pid}/stat") as f:
+			return " Z " not in f.read()
+	return False
+
+
+@test
+def a_program_that_executes_itself_again_and_again_leaves_a_profile_each_time_and_the_daemon_none_of_its_files(place):
+	lives = place.compile("lives.c")
+	server = place.serve()
+	place.run([lives, "again", 3], env=place.preload(1)).good()
+	wait_until(lambda: len([t for t in server.targets() if not t["alive"]]) == 4, "four ended targets")
+	def open_files():
+		return len(os.listdir(f"/proc/{server.running.pid}/fd"))
+	before = open_files()
+	place.run([lives, "again", 150], env=place.preload(1)).good()
+	# More than it keeps of those that ended.
+	wait_until(lambda: all(not t["alive"] for t in server.targets()) and len(server.targets()) <= 64, "the rest is tidied away")
+	check(open_files() <= before + 64 + 4, "open files of the daemon", (before, open_files()))
+	counts = [server.profile(f"/targets/{t['id']}/debug/pprof/heap").cumulative("inuse_objects").get("keep") for t in server.targets()[:5]]
+	check_eq([10] * 5, counts, "blocks of five of them")
+
+
+@test
+def children_of_every_kind_end_as_ever_and_count_as_their_own(place):
+	lives = place.compile("lives.c")
+	plain = place.run([lives, "spawn"]).good()
+	program = place.start([lives, "spawn"], env=place.preload(1))
+	r = program.wait().good()
+	check_eq((plain.out, plain.err), (r.out, r.err), "what it prints")
+	p = profile_of(place, program.pid)
+	check_eq((2000, None), (p.cumulative("inuse_objects").get("keep"), p.cumulative("alloc_objects").get("in_child")), "blocks of the parent")
+	profiles = [place.fetch(shutil.copy(s, place.tmp)) for s in place.segments()]
+	check_eq([100], [n for n in (q.cumulative("inuse_objects").get("in_child") for q in profiles) if n], "blocks of the clone")
+
+
+@test
+def no_file_stays_open_in_a_program_or_in_what_it_becomes(place):
+	lives = place.compile("lives.c")
+	plain = place.run([lives, "files"]).good()
+	check_eq(2, len(plain.text.splitlines()), "lists of files")
+	check_eq(plain.text, place.run([lives, "files"], env=place.preload(1)).good().text, "the same, sampled")
+
+
+@test
+def however_a_program_ends_among_busy_threads_its_last_profile_is_there(place):
+	lives = place.compile("lives.c", flags=("-g", "-O2", "-pthread"))
+	for how in ("exit", "_exit", "abort", "kill", "exec"):
+		plain = place.run([lives, "end", how])
+		program = place.start([lives, "end", how], env=place.preload(1))
+		r = program.wait()
+		check_eq((plain.code, plain.out, plain.err), (r.code, r.out, r.err), f"how it ends by {how}")
+		found = [place.fetch(s).cumulative("inuse_objects").get("keep") for s in place.segments() if os.path.basename(s).startswith(f"{program.pid}-")]
+		check_in(1000, found, f"blocks kept at the end by {how}")
+
+
+@test
+def a_program_goes_on_while_heapd_is_stopped_killed_and_started_again(place):
+	program = place.start([place.compile("lives.c"), "steps"], env=place.preload(1), stdin=subprocess.PIPE)
+	steps = 0
+	def step():
+		nonlocal steps
+		steps += 1
+		program.process.stdin.write(b"\n")
+		program.process.stdin.flush()
+		wait_until(lambda: program.text.count("done") == steps, "the program answers", running=program)
+	def kept(server):
+		return server.profile(f"/targets/{server.target(pid=program.pid)['id']}/debug/pprof/heap").cumulative("inuse_objects").get("keep")
+	step()                                          # nobody there
+	server = place.serve()
+	check_eq(2000, kept(server), "blocks, heapd being there")
+	server.running.send(signal.SIGSTOP)
+	step()
+	server.running.send(signal.SIGKILL)
+	server.running.wait()
+	step()
+	server = place.serve()
+	step()
+	check_eq(5000, kept(server), "blocks after all of it")
+	program.close_stdin()
+	program.wait().good()
+
+
 if __name__ == "__main__":
 	main()
