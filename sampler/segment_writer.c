@@ -214,12 +214,12 @@ open_usual_dir(const char *path, uint64_t *ret_free)
 	return fd;
 }
 
-/* The directory for segments, as in design: the user's word, else the first usable of the usual places. */
+/* The directory for segments, as in design: the user's word, else the first usable of the usual places. `path` is lost. */
 static int
-open_segment_dir(uint64_t *ret_free)
+open_segment_dir(char path[PATH_SIZE], uint64_t *ret_free)
 {
 	const struct options *o = options_get();
-	char path[PATH_SIZE], *end = path;
+	char *end = path;
 	int fd;
 
 	if (o->dir[0])
@@ -273,12 +273,11 @@ number_at(const char *text, const char *end, unsigned n)
 	return number;
 }
 
-/* Field 22 of /proc/self/stat, counted from the last ')': the name before it may hold anything. */
+/* Field 22 of /proc/self/stat, counted from the last ')': the name before it may hold anything. The text is lost. */
 static uint64_t
-start_time(void)
+start_time(char *text, size_t size)
 {
-	char text[512];
-	size_t length = read_file("/proc/self/stat", text, sizeof(text)), i;
+	size_t length = read_file("/proc/self/stat", text, size), i;
 
 	for (i = length; i > 0 && text[i - 1] != ')'; i--)
 		;
@@ -432,11 +431,12 @@ fill_identity(struct segment *s, struct heapd_header *h)
 	h->header_size = sizeof(*h);
 	h->pid = (uint32_t)syscall(SYS_getpid);
 	h->uid = (uint32_t)syscall(SYS_geteuid);
-	h->start_time = start_time();
+	h->start_time = start_time(h->cmdline, sizeof(h->cmdline));
 	clock_start(s, &h->clock_start);
 	h->random = h->clock_start.ticks ^ (uint64_t)h->pid << 32 ^ (uintptr_t)h;
 	h->random = random_next(&h->random) >> 16; /* told apart by eye, too */
 	name_process(h->name, sizeof(h->name));
+	memset(h->cmdline, 0, sizeof(h->cmdline));
 	h->cmdline_length = (uint32_t)read_file("/proc/self/cmdline", h->cmdline, sizeof(h->cmdline));
 }
 
@@ -588,8 +588,8 @@ int
 segment_create(struct segment *s, uint64_t period)
 {
 	struct heapd_section sections[HEAPD_SECTIONS] = { 0 };
-	/* Too large for the host's stack, and used by one thread at a time: this is the first sample of an image. */
-	struct heapd_header *identity;
+	struct heapd_header
+		*identity; /* too large for the host's stack, as are texts that are needed on the way: see cmdline */
 	char name[96];
 	uint64_t size = 0, room = 0;
 	int dir = -1, fd = -1, r, saved = errno;
@@ -601,7 +601,7 @@ segment_create(struct segment *s, uint64_t period)
 	identity = pages_kept(sizeof(*identity), 0); /* what a fork child would write is what its parent writes, too */
 	if (!identity)
 		return -ENOMEM;
-	dir = open_segment_dir(&room);
+	dir = open_segment_dir(identity->cmdline, &room);
 	r = dir;
 	if (r < 0)
 		goto out;

@@ -51,5 +51,17 @@ def threads_that_end_inside_a_sample_do_not_end_sampling(place):
 		check_eq(0, skipped(p), "skipped")
 
 
+@test
+def sampling_takes_less_than_a_kilobyte_of_a_small_stack(place):
+	program = place.compile("narrow.c", flags=("-g", "-O2", "-pthread"))
+	for where in (["signal"], ["signal", "later"], ["thread"], ["thread", "later"]):
+		used = []
+		for env in ({}, place.preload(1)):
+			# Or the loader, which binds functions when they are first called, uses more than all others.
+			text = place.run([program, *where], env={**env, "LD_BIND_NOW": "1"}).good().text
+			used.append(int(check_match(r"^used (\d+) of \d+ bytes$", text, "what it prints")[1]))
+		check(used[1] - used[0] <= 1024, f"bytes used in a {' '.join(where)}, without and with", used)
+
+
 if __name__ == "__main__":
 	main()
