@@ -95,9 +95,9 @@ missed(struct thread *t)
 
 	t->below = 0;
 	while ((left = (int64_t)__atomic_load_n(&t->countdown, __ATOMIC_RELAXED)) < 0) {
-		const uint64_t size = (uint64_t)-left - 1;
+		const uint64_t counted = (uint64_t)-left, size = counted - 1;
 
-		__atomic_fetch_sub(&t->countdown, left, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&t->countdown, counted, __ATOMIC_RELAXED);
 		if (p)
 			lose(p, HEAPD_LOST_BUSY, size, random_weight(size, t->period));
 	}
