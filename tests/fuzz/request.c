@@ -34,6 +34,8 @@ header_take(struct request *q, const char *name, const char *value)
 		q->lengths++;
 	} else if (strcasecmp(name, "Transfer-Encoding") == 0) {
 		q->encodings++;
+	} else if (strcasecmp(name, "Origin") == 0) {
+		q->origin = value;
 	} else if (strcasecmp(name, "Authorization") == 0) {
 		q->authorizations++;
 		q->authorization = value;
@@ -95,7 +97,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		served_answer(served(3), &q, 0);
 		q = (struct request){ 0 };
 	} else {
-		MUST(refusal.status == 400 || refusal.status == 401 || refusal.status == 421);
+		MUST(refusal.status == 400 || refusal.status == 401 || refusal.status == 403 || refusal.status == 421);
 		reply_done(&refusal);
 	}
 out:
