@@ -36,7 +36,7 @@ BUILDS = [
 ]
 UNIT_SECONDS = 180
 E2E_SECONDS = 600
-SLOW = ("semantics_test.py", "programs_test.py")        # started first, so that the others run beside them
+SLOW = ("semantics_test.py", "programs_test.py", "aarch64_test.py")        # started first, so that the others run beside them
 
 Program = collections.namedtuple("Program", "name command seconds")
 

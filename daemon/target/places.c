@@ -30,7 +30,8 @@ struct watched {
 	int watch; /* inotify's number; -1: none */
 	dev_t dev; /* with ino: which directory it is */
 	ino_t ino;
-	bool foreign; /* in another root */
+	bool foreign; /* in another root: */
+	struct root root;
 	bool retired; /* of another root, and gone since the last look but one: what it held is forgotten */
 };
 
@@ -232,8 +233,9 @@ is_known(const struct places *p, const struct stat *st)
 
 /* A directory was found: `watch_path` names it for the kernel, which may be a descriptor's name. */
 static int
-add_place(struct places *p, const char *path, const char *watch_path, bool foreign)
+add_place(struct places *p, const char *path, const char *watch_path, const struct root *root)
 {
+	const bool foreign = root != NULL;
 	struct watched *w = find(p, path);
 	struct stat st;
 	uint32_t events = IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF |
@@ -255,6 +257,8 @@ add_place(struct places *p, const char *path, const char *watch_path, bool forei
 	w->watch = inotify_add_watch(p->fd, watch_path, events | (p->follow || foreign ? 0 : IN_DONT_FOLLOW));
 	w->dev = st.st_dev;
 	w->ino = st.st_ino;
+	if (root)
+		w->root = *root;
 	w->retired = false;
 	w->place.present = true;
 	w->place.changed = true;
@@ -277,7 +281,7 @@ add_foreign_place(void *argument, const char *path, int fd)
 	if (snprintf(longer, sizeof(longer), "/proc/%" PRIu32 "/root%s", v->root->pid, path) >= (int)sizeof(longer))
 		return 0;
 	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	return add_place(v->places, longer, name, true);
+	return add_place(v->places, longer, name, v->root);
 }
 
 static int
@@ -300,14 +304,11 @@ refresh_roots(struct places *p)
 	return r == -ENOMEM ? r : 0; /* without /proc there are no other roots for us */
 }
 
-/* The process that led us there has ended, maybe; others of its root may still be there. */
+/* The process that led us there has ended; others of its root may still be there. */
 static bool
 is_lost(const struct watched *w)
 {
-	struct stat st;
-
-	return w->foreign && w->place.present &&
-	       (lstat(w->place.path, &st) < 0 || st.st_dev != w->dev || st.st_ino != w->ino);
+	return w->foreign && w->place.present && !root_is_there(&w->root);
 }
 
 /* Look for the directories again. */
@@ -335,7 +336,7 @@ refresh(struct places *p)
 		if (expand(p, pattern, &found) < 0)
 			continue;
 		for (size_t k = 0; k < found.gl_pathc && r == 0; k++)
-			r = add_place(p, found.gl_pathv[k], found.gl_pathv[k], false);
+			r = add_place(p, found.gl_pathv[k], found.gl_pathv[k], NULL);
 		globfree(&found);
 	}
 	return r == 0 ? refresh_roots(p) : r;

@@ -1,7 +1,8 @@
 /* roots.c - see roots.h.
  *
- * Names below a foreign root are resolved by openat2, which can refuse links: an absolute one would lead into our root. A
- * kernel without it (before Linux 5.6) has no other roots for us.
+ * Names below a foreign root are resolved by openat2, which can refuse links (an absolute one would lead into our root) and
+ * all that the kernel would have to ask a file system for: a root may lie on a file server that is dead. It does know a tmpfs
+ * and the way to it by heart. A kernel that cannot do that (before Linux 5.12) has no other roots for us.
  */
 #include "roots.h"
 
@@ -18,21 +19,42 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "array.h"
 
 #define ROOTS_MAX 1024
+#define TRIES 5
 
 /* A directory below another, with no link on the way to it. */
 static int
 open_below(int dir, const char *path)
 {
 	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
-	long fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED };
+	long fd = -1;
 
+	/* EAGAIN also where somebody renamed something just then. */
+	for (int i = 0; i < TRIES; i++) {
+		fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+		if (fd >= 0 || errno != EAGAIN)
+			break;
+	}
 	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Which directory that is, without asking a file server. */
+static bool
+directory_of(int dir, const char *path, struct root *ret)
+{
+	struct statx st;
+
+	if (statx(dir, path, AT_STATX_DONT_SYNC | AT_EMPTY_PATH, STATX_INO, &st) < 0)
+		return false;
+	ret->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	ret->ino = st.stx_ino;
+	return true;
 }
 
 /* -- which there are -- */
@@ -42,24 +64,29 @@ static bool
 root_of(const char *pid, struct root *ret)
 {
 	char path[PATH_MAX], link[64];
-	struct stat st;
 	ssize_t n;
 
 	(void)snprintf(path, sizeof(path), "/proc/%s/ns/mnt", pid);
 	n = readlink(path, link, sizeof(link) - 1);
 	link[n > 0 ? n : 0] = '\0';
 	(void)snprintf(path, sizeof(path), "/proc/%s/root", pid);
-	if (sscanf(link, "mnt:[%" SCNu64 "]", &ret->mounts) != 1 || stat(path, &st) < 0)
-		return false;
-	ret->dev = st.st_dev;
-	ret->ino = st.st_ino;
-	return true;
+	return sscanf(link, "mnt:[%" SCNu64 "]", &ret->mounts) == 1 && directory_of(AT_FDCWD, path, ret);
 }
 
 static bool
 is_same(const struct root *a, const struct root *b)
 {
 	return a->mounts == b->mounts && a->dev == b->dev && a->ino == b->ino;
+}
+
+bool
+root_is_there(const struct root *root)
+{
+	char pid[16];
+	struct root now;
+
+	(void)snprintf(pid, sizeof(pid), "%" PRIu32, root->pid);
+	return root_of(pid, &now) && is_same(&now, root);
 }
 
 int
@@ -105,9 +132,39 @@ roots_find(struct root **ret, size_t *ret_n)
 /* -- directories below them -- */
 
 struct walk {
+	const struct root *root;
 	roots_visit *visit;
 	void *argument;
 };
+
+/* What lies elsewhere is no segment and may be anybody's: a file server's that does not answer, for one. The list of mounts
+ * tells without asking the file system itself. */
+static bool
+is_on_tmpfs(const struct root *root, int dir)
+{
+	char path[64], *line = NULL;
+	size_t room = 0;
+	struct statx st;
+	bool found = false;
+	FILE *mounts;
+
+	if (statx(dir, "", AT_STATX_DONT_SYNC | AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%" PRIu32 "/mountinfo", root->pid);
+	mounts = fopen(path, "re");
+	while (mounts && !found && getline(&line, &room, mounts) > 0) {
+		const char *type = strstr(line, " - ");
+
+		if (type && strtoull(line, NULL, 10) == st.stx_mnt_id) {
+			found = strncmp(type, " - tmpfs ", 9) == 0 || strncmp(type, " - ramfs ", 9) == 0;
+			break;
+		}
+	}
+	free(line);
+	if (mounts)
+		(void)fclose(mounts);
+	return found;
+}
 
 static int walk_on(const struct walk *w, int dir, const char *path, const char *rest);
 
@@ -141,8 +198,8 @@ walk_on(const struct walk *w, int dir, const char *path, const char *rest)
 	rest += strspn(rest, "/");
 	length = strcspn(rest, "/");
 	if (length == 0)
-		return w->visit(w->argument, path, dir);
-	if (length > NAME_MAX)
+		return is_on_tmpfs(w->root, dir) ? w->visit(w->argument, path, dir) : 0;
+	if (length > NAME_MAX || !is_on_tmpfs(w->root, dir))
 		return 0;
 	memcpy(pattern, rest, length);
 	pattern[length] = '\0';
@@ -165,10 +222,10 @@ walk_on(const struct walk *w, int dir, const char *path, const char *rest)
 int
 roots_visit_directories(const struct root *root, const char *path, roots_visit *visit, void *argument)
 {
-	const struct walk w = { visit, argument };
+	const struct walk w = { root, visit, argument };
 	char name[64], fixed[PATH_MAX];
 	size_t length = strcspn(path, "*");
-	struct stat st;
+	struct root now = *root;
 	int fd, top, r = 0;
 
 	if (path[0] != '/')
@@ -186,7 +243,7 @@ roots_visit_directories(const struct root *root, const char *path, roots_visit *
 
 	(void)snprintf(name, sizeof(name), "/proc/%" PRIu32 "/root", root->pid);
 	top = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (top < 0 || fstat(top, &st) < 0 || st.st_dev != root->dev || st.st_ino != root->ino) {
+	if (top < 0 || !directory_of(top, "", &now) || !is_same(&now, root)) {
 		r = -ESRCH;
 		goto out;
 	}

@@ -7,6 +7,7 @@
 #ifndef HEAPD_ROOTS_H
 #define HEAPD_ROOTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,12 +22,15 @@ struct root {
 /* Every root but our own, once. 0 and a malloced array in *ret and its length, or -errno. */
 int roots_find(struct root **ret, size_t *ret_n);
 
+/* Whether the process still leads there. */
+bool root_is_there(const struct root *root);
+
 /* Called with the path of a directory in its root and an O_PATH descriptor of it; both borrowed. Other values than 0 end the
  * search. */
 typedef int roots_visit(void *argument, const char *path, int fd);
 
-/* Visit every directory that the absolute path means in that root, where '*' stands for any part of a name; links are not
- * followed. 0 or what visit returned; -ESRCH if the process is gone. */
+/* Visit every directory that the absolute path means in that root, where '*' stands for any part of a name. Nothing but a
+ * tmpfs is looked into, and links are not followed. 0 or what visit returned; -ESRCH if the process is gone. */
 int roots_visit_directories(const struct root *root, const char *path, roots_visit *visit, void *argument);
 
 #endif

@@ -39,7 +39,8 @@ def cross_build(place, name, options, *targets):
 
 def cross_sampler(place):
 	# Not all targets: some are about instructions of x86-64.
-	return cross_build(place, "build-aarch64", ["-DHEAPD_SAMPLER_ONLY=ON"], "heapd-sampler", "tests/unit/all", *[t.split()[0] for t in TRUE_TARGETS])
+	return cross_build(place, "build-aarch64", ["-DHEAPD_SAMPLER_ONLY=ON"], "heapd-sampler", "tests/unit/all", "semantics", "interrupted", "slots",
+		*[t.split()[0] for t in TRUE_TARGETS])
 
 
 def sampled(place, period=1):
@@ -103,6 +104,27 @@ def targets_count_exactly_on_aarch64(place):
 			os.path.join(targets, program), *arguments], seconds=120)
 		check(r.code == 0, target, r.text)
 		check_match(r"^right$", r.text, target)
+
+
+@test
+def every_entry_point_answers_as_without_the_sampler_on_aarch64(place):
+	command = [os.path.join(cross_sampler(place), "tests", "targets", "semantics"), "2000"]
+	plain = place.run([*QEMU, *command], seconds=120).good()
+	check(len(plain.text.splitlines()) > 3000, "the program tries little", len(plain.text))
+	for period in (1, 4096):
+		under = place.run([*QEMU, *sampled(place, period), *command], seconds=120).good()
+		check_eq(plain.text.splitlines(), under.text.splitlines(), f"what the calls returned at period {period}")
+
+
+@test
+def handlers_that_allocate_and_jump_out_leave_sampling_at_work_on_aarch64(place):
+	targets = os.path.join(cross_sampler(place), "tests", "targets")
+	options = [o + f":{targets}/slots.so" if o.startswith("LD_PRELOAD") else o for o in sampled(place)]
+	r = place.run([*QEMU, *options, os.path.join(targets, "interrupted"), "100"], seconds=120).good()
+	check_eq("signals many, jumps many\n", r.text, "what the program saw")
+	segment, = place.segments()
+	p = place.fetch(segment)
+	check_eq((1000, 777000), (p.cumulative("inuse_objects").get("keep_after"), p.cumulative().get("keep_after")), "what is in use after the storm")
 
 
 @test

@@ -1,6 +1,7 @@
 """Programs that see another machine: their own mounts, pids, users, or no /proc; heapd on the outside finds and names them."""
 
 import os
+import shutil
 
 from e2e import *
 
@@ -88,21 +89,46 @@ exec sleep 1000"""], stdin=subprocess.PIPE)
 def links_below_a_foreign_root_do_not_lead_out_of_it(place):
 	need_unshare(place, "--mount")
 	program = place.compile("leaky.c")
-	for name in ("theirs", "ours"):
-		place.run([program, "3"], env=place.preload(1, HEAPD_NAME=name)).good()
-		os.mkdir(place.path(name))
-		segment, = place.segments()
-		place.run(["cp", "--sparse=always", segment, place.path(name)]).good()
-		os.unlink(segment)
-	# To those inside, one directory is a link to a path that has another content outside; the other is really there.
-	running = place.start(["unshare", "--mount", "sh", "-c", f"""set -e
+	ours, there = f"{place.shm}-ours", f"{place.shm}-there"
+	os.mkdir(ours, 0o700)
+	try:
+		for name, directory in (("theirs", place.tmp), ("ours", ours)):
+			place.run([program, "3"], env=place.preload(1, HEAPD_NAME=name)).good()
+			segment, = place.segments()
+			place.run(["cp", "--sparse=always", segment, directory]).good()
+			os.unlink(segment)
+		# To those inside, one directory is a link to a path that has another content outside; the other is really there.
+		running = place.start(["unshare", "--mount", "sh", "-c", f"""set -e
 mount -t tmpfs none {os.path.dirname(place.shm)}
-ln -s {place.path('ours')} {place.shm}
-mkdir {place.shm}-there; mount --bind {place.path('theirs')} {place.shm}-there
-mount -t tmpfs none {place.path('ours')}
+mkdir {ours} {there}; ln -s {ours} {place.shm}
+cp --sparse=always {place.tmp}/*.heapd {there}
 echo ready; exec sleep 1000"""])
-	wait_until(lambda: "ready" in running.text, "the namespace is there", running=running)
-	check_eq(["theirs"], [t["name"] for t in place.serve("--dir", f"{place.shm}-there").targets()], "the targets")
+		wait_until(lambda: "ready" in running.text, "the namespace is there", running=running)
+		check_eq(["theirs"], [t["name"] for t in place.serve("--dir", there).targets()], "the targets")
+	finally:
+		shutil.rmtree(ours)
+
+
+@test
+def a_file_server_that_does_not_answer_holds_nobody_up(place):
+	need_unshare(place, "--mount")
+	if not os.path.exists("/dev/fuse"):
+		raise Skip("no /dev/fuse")
+	script = place.write("dead.py", """
+import ctypes, os, signal, sys
+fd = os.open("/dev/fuse", os.O_RDWR)
+libc = ctypes.CDLL(None, use_errno=True)
+failed = libc.mount(b"none", sys.argv[1].encode(), b"fuse", 0, f"fd={fd},rootmode=40000,user_id=0,group_id=0".encode())
+print(os.strerror(ctypes.get_errno()) if failed else "ready", flush=True)
+signal.pause()
+""")
+	running = place.start(["unshare", "--mount", "/usr/bin/python3", script, place.shm])
+	said = wait_until(lambda: running.text, "it is mounted", running=running).strip()
+	if said != "ready":
+		raise Skip(f"cannot mount a file server: {said}")
+	for directory in (place.shm, os.path.join(place.shm, "below")):
+		r = place.heapd("list", "--dir", directory)
+		check_in("no program is being sampled", r.errors, "what heapd list says")
 
 
 @test

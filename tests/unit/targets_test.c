@@ -5,11 +5,14 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -520,6 +523,74 @@ TEST(a_target_is_found_by_id_pid_and_unambiguous_name)
 	for (size_t i = 0; i < 4; i++)
 		fake_free(dead[i]);
 	remove_dir();
+}
+
+/* In a child with a mount namespace, and maybe a pid namespace, of its own: a target on a tmpfs that only it sees. 0 if there
+ * can be none. */
+static pid_t
+start_elsewhere(int namespaces, int ready)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD | namespaces, NULL, NULL, NULL, NULL);
+
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+		    mount("none", dir, "tmpfs", 0, "mode=0700") != 0)
+			_exit(1);
+		(void)start_target("inside", 0x77);
+		(void)!write(ready, "x", 1);
+		for (;;)
+			pause();
+	}
+	return pid > 0 ? pid : 0;
+}
+
+TEST(a_target_in_another_root_and_pid_namespace_is_found_and_seen_to_end)
+{
+	static const int kinds[] = { CLONE_NEWNS, CLONE_NEWNS | CLONE_NEWPID };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct targets *t = NULL;
+		struct target *found = NULL;
+		struct snapshot *snap = NULL;
+		int ready[2];
+		char byte;
+		pid_t pid;
+
+		new_dir();
+		CHECK_EQ(0, pipe2(ready, O_CLOEXEC));
+		pid = start_elsewhere(kinds[i], ready[1]);
+		close(ready[1]);
+		if (pid == 0 || read(ready[0], &byte, 1) != 1) {
+			printf("# skipped: no namespaces here\n");
+			close(ready[0]);
+			remove_dir();
+			return;
+		}
+		close(ready[0]);
+		CHECK_EQ(0, targets_new(dirs, &t));
+		CHECK_EQ(1, count(t, true));
+		CHECK_EQ(0, targets_find(t, "inside", &found));
+		if (found) {
+			CHECK(found->pid != found->inner_pid || kinds[i] == CLONE_NEWNS);
+			CHECK_EQ(1, life_started(found->pid, found->start_time));
+			CHECK_EQ(0, target_set_period(found, 4096));
+			CHECK_EQ(0, target_snapshot(found, &snap));
+			CHECK_EQ(found->pid, snap->pid);
+			snapshot_free(snap);
+			kill((pid_t)found->pid, SIGKILL);
+			for (int k = 0; k < 1000 && life_started(found->pid, found->start_time) == 1; k++)
+				usleep(1000);
+			CHECK_EQ(0, targets_poll(t));
+			CHECK(!found->alive);
+		}
+		stop_target(pid); /* the way there goes with it */
+		CHECK_EQ(0, targets_poll(t));
+		CHECK_EQ(0, count(t, false));
+		targets_free(t);
+		target_unref(found);
+		remove_dir();
+	}
 }
 
 TEST(the_list_is_in_order_of_age)
