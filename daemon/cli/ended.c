@@ -18,16 +18,6 @@ ended_find(const struct ended *e, const struct target *t)
 	return e->moment.n;
 }
 
-static size_t
-snapshot_bytes(const struct snapshot *s)
-{
-	size_t bytes = sizeof(*s) + s->cmdline_length;
-
-	bytes += s->n_modules * (sizeof(*s->modules) + 64); /* and its path */
-	bytes += s->n_frames * sizeof(*s->frames) + s->n_stacks * sizeof(*s->stacks) + s->n_sites * sizeof(*s->sites);
-	return bytes;
-}
-
 static bool
 ended_reserve(struct ended *e)
 {

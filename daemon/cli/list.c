@@ -58,6 +58,9 @@ row_add(struct columns *c, const struct target *t, const struct snapshot *s, con
 		log_line("target %s cannot be read: %s", t->id, why);
 		return;
 	}
+	if (s->inconsistent > 0)
+		log_line("target %s: %llu values of its segment are damaged and were cut to what makes sense", t->id,
+			 (unsigned long long)s->inconsistent);
 	totals_of(s, &totals);
 	(void)snprintf(both, sizeof(both), "%s ± %s",
 		       size_format(totals.value[PROFILE_INUSE_SPACE], text, sizeof(text)),

@@ -88,6 +88,8 @@ head_write(const struct target *t, const struct moment *m, const struct profile 
 		    count_format((double)s->samples, samples, sizeof(samples)),
 		    size_format((double)s->period, period, sizeof(period)), ceiling,
 		    count_format((double)totals_dropped(s), dropped, sizeof(dropped)), sites);
+	if (s->inconsistent > 0)
+		text_printf(&line, "; %llu damaged values", (unsigned long long)s->inconsistent);
 	(void)text_add_printable(to, text_string(&line), width);
 	text_printf(to, "%s\n%s\n", line_end, line_end);
 	text_done(&line);

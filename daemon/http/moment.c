@@ -2,6 +2,7 @@
 #include "moment.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,14 +241,30 @@ moment_subtract(struct moment *later, const struct moment *earlier)
 	return 0;
 }
 
+size_t
+moment_bytes(const struct moment *m)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		bytes += snapshot_bytes(m->snapshots[i]);
+	return bytes;
+}
+
+/* A profile takes a few times the memory of its snapshots. */
+#define LARGE ((size_t)32 << 20) /* bytes; 100,000 stacks of 16 frames are half of that */
+static pthread_mutex_t large_lock = PTHREAD_MUTEX_INITIALIZER; /* who builds a large one */
+
 int
 moment_profile(const struct moment *m, struct symbols *symbols, struct profile **ret)
 {
 	struct profile_source *sources = calloc(m->n ? m->n : 1, sizeof(*sources));
 	struct symbol **names = calloc(m->n ? m->n : 1, sizeof(*names));
-	bool entered = false;
+	bool entered = false, large = moment_bytes(m) > LARGE;
 	int r = 0;
 
+	if (large)
+		pthread_mutex_lock(&large_lock);
 	if (!sources || !names) {
 		r = -ENOMEM;
 		goto out;
@@ -275,6 +292,8 @@ out:
 		free(names[i]);
 	free(names);
 	free(sources);
+	if (large)
+		pthread_mutex_unlock(&large_lock);
 	return r;
 }
 

@@ -49,6 +49,7 @@ int moment_subtract(struct moment *later, const struct moment *earlier);
 
 /* 0 or -ENOMEM. */
 int moment_profile(const struct moment *m, struct symbols *symbols, struct profile **ret);
+size_t moment_bytes(const struct moment *m); /* that it takes, about */
 void moment_done(struct moment *m);
 
 /* A sentence for the user about an error of moment_take() or moment_read(). */

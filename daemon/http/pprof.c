@@ -111,6 +111,7 @@ profile_over(struct routes *r, const struct request *q, const struct scope *s, e
 {
 	struct selection selection = { 0 };
 	struct moment before = { 0 }, after = { 0 };
+	uint64_t held = 0, others;
 	int64_t duration;
 	int error;
 
@@ -121,6 +122,14 @@ profile_over(struct routes *r, const struct request *q, const struct scope *s, e
 	}
 	if (!scope_select(r, s, &selection, to) || !scope_moment(r, &selection, &before, to))
 		goto out;
+	held = moment_bytes(&before);
+	others = atomic_fetch_add_explicit(&r->waiting_bytes, held, memory_order_relaxed);
+	if (others > 0 && others + held > WAITING_BYTES_MAX) {
+		reply_error(to, 503, "Requests with seconds= hold %d MiB of snapshots already; try again later",
+			    (int)(WAITING_BYTES_MAX >> 20));
+		to->retry_after = 5;
+		goto out;
+	}
 	error = request_wait(q, seconds * 1000);
 	if (error == -ECONNRESET) {
 		reply_error(to, 499, "The client has gone");
@@ -150,6 +159,7 @@ profile_over(struct routes *r, const struct request *q, const struct scope *s, e
 	else
 		profile_reply(r, &after, form, duration > 0 ? duration : 1, to);
 out:
+	(void)atomic_fetch_sub_explicit(&r->waiting_bytes, held, memory_order_relaxed);
 	(void)atomic_fetch_sub_explicit(&r->waiters, 1, memory_order_relaxed);
 	moment_done(&after);
 	moment_done(&before);

@@ -16,6 +16,7 @@
 #include "request.h"
 
 #define WAITERS_MAX 64 /* requests with seconds= at the same time */
+#define WAITING_BYTES_MAX ((uint64_t)256 << 20) /* of the snapshots that they hold meanwhile; one alone may have more */
 #define SECONDS_MAX 3600
 
 struct routes {
@@ -23,6 +24,7 @@ struct routes {
 	struct symbols *symbols; /* borrowed */
 	struct cache *cache; /* borrowed */
 	_Atomic unsigned waiters;
+	_Atomic uint64_t waiting_bytes;
 	const char *scheme; /* "http" or "https" */
 	int64_t since_ns; /* CLOCK_REALTIME when the daemon started */
 };

@@ -1,6 +1,7 @@
 /* fold.c - see fold.h. A stack that holds nothing now may be the one that allocates most, so every total counts. */
 #include "fold.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -52,4 +53,34 @@ fold_order(const struct profile *p, bool some_go)
 		order[i] = ranked[i].sample;
 	free(ranked);
 	return order;
+}
+
+int
+fold_for_text(const struct profile *p, struct fold *ret)
+{
+	struct fold f = { .n = p->n_samples };
+	size_t frames = 0;
+
+	for (size_t i = 0; i < p->n_samples; i++)
+		frames += p->samples[i].depth;
+	f.order = fold_order(p, frames > FOLD_FRAMES_MAX);
+	if (!f.order)
+		return -ENOMEM;
+	if (frames > FOLD_FRAMES_MAX) {
+		frames = f.n = 0;
+		while (f.n < p->n_samples && (frames += p->samples[f.order[f.n]].depth) <= FOLD_FRAMES_MAX)
+			f.n++;
+	}
+	f.n_rest = p->n_samples - f.n;
+	for (size_t i = f.n; i < p->n_samples; i++)
+		for (unsigned k = 0; k < PROFILE_VALUES; k++)
+			f.rest.value[k] += p->samples[f.order[i]].value[k];
+	*ret = f;
+	return 0;
+}
+
+void
+fold_done(struct fold *f)
+{
+	free(f->order);
 }

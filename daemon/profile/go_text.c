@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "profile.h"
+#include "fold.h"
 #include "text.h"
 #include "unscale.h"
 
@@ -58,7 +58,7 @@ add_frame(struct text *t, const struct profile *p, const struct profile_location
 }
 
 static void
-add_sample(struct text *t, const struct profile *p, const struct profile_sample *s, uint64_t rate)
+add_sample(struct text *t, const struct profile *p, const struct profile_sample *s, bool rest, uint64_t rate)
 {
 	struct unscaled inuse[UNSCALE_MAX] = { 0 }, alloc[UNSCALE_MAX] = { 0 };
 	size_t n_inuse = unscale(s->value[PROFILE_INUSE_OBJECTS], s->value[PROFILE_INUSE_SPACE], rate, inuse);
@@ -71,8 +71,12 @@ add_sample(struct text *t, const struct profile *p, const struct profile_sample 
 			text_add(t, " 0x");
 			add_number(t, p->locations[p->stack[s->first_location + i]].address + 1, 16);
 		}
+		if (rest)
+			text_printf(t, " %#x", FOLD_ADDRESS + 1);
 		text_add_char(t, '\n');
 	}
+	if (n > 0 && rest)
+		text_printf(t, "#\t%#x\t[other]\n", FOLD_ADDRESS + 1);
 	for (uint32_t i = 0; n > 0 && i < s->depth; i++)
 		add_frame(t, p, &p->locations[p->stack[s->first_location + i]]);
 	if (n > 0)
@@ -80,12 +84,12 @@ add_sample(struct text *t, const struct profile *p, const struct profile_sample 
 }
 
 static void
-add_head(struct text *t, const struct profile *p, uint64_t rate)
+add_head(struct text *t, const struct profile *p, const struct fold *fold, uint64_t rate)
 {
 	struct unscaled inuse = { 0 }, alloc = { 0 }, part[UNSCALE_MAX];
 
-	for (size_t i = 0; i < p->n_samples; i++) {
-		const double *v = p->samples[i].value;
+	for (size_t i = 0; i <= fold->n; i++) {
+		const double *v = i < fold->n ? p->samples[fold->order[i]].value : fold->rest.value;
 
 		for (size_t k = unscale(v[PROFILE_INUSE_OBJECTS], v[PROFILE_INUSE_SPACE], rate, part); k-- > 0;) {
 			inuse.objects += part[k].objects;
@@ -154,10 +158,17 @@ profile_encode_text(const struct profile *p, char **ret, size_t *ret_size)
 {
 	struct text t = { 0 };
 	uint64_t rate = unscale_rate(p);
+	struct fold fold;
 
-	add_head(&t, p, rate);
-	for (size_t i = 0; i < p->n_samples; i++)
-		add_sample(&t, p, &p->samples[i], rate);
+	if (fold_for_text(p, &fold) < 0)
+		return -ENOMEM;
+	add_head(&t, p, &fold, rate);
+	for (size_t i = 0; i < fold.n; i++)
+		add_sample(&t, p, &p->samples[fold.order[i]], false, rate);
+	add_sample(&t, p, &fold.rest, true, rate);
 	add_tail(&t, p);
+	if (fold.n_rest > 0)
+		text_printf(&t, "# heapd.Other = %zu small stacks, summed up in [other]\n", fold.n_rest);
+	fold_done(&fold);
 	return text_take(&t, ret, ret_size);
 }

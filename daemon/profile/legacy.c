@@ -10,7 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "profile.h"
+#include "fold.h"
 #include "text.h"
 #include "unscale.h"
 
@@ -86,9 +86,12 @@ profile_encode_legacy(const struct profile *p, bool growth, bool raw, char **ret
 	struct text t = { 0 };
 	struct unscaled inuse = { 0 }, alloc = { 0 };
 	uint64_t rate = raw && !growth ? unscale_rate(p) : 0;
+	struct fold fold;
 
-	for (size_t i = 0; i < p->n_samples; i++) {
-		struct records r = records_of(&p->samples[i], growth, rate);
+	if (fold_for_text(p, &fold) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i <= fold.n; i++) {
+		struct records r = records_of(i < fold.n ? &p->samples[fold.order[i]] : &fold.rest, growth, rate);
 
 		for (size_t k = 0; k < r.n; k++) {
 			inuse.objects += r.inuse[k].objects;
@@ -103,14 +106,18 @@ profile_encode_legacy(const struct profile *p, bool growth, bool raw, char **ret
 		text_printf(&t, " heap_v2/%" PRIu64 "\n", rate);
 	else
 		text_add(&t, growth ? " growth\n" : " heapprofile\n");
-	for (size_t i = 0; i < p->n_samples; i++) {
-		struct records r = records_of(&p->samples[i], growth, rate);
+	for (size_t i = 0; i <= fold.n; i++) {
+		const struct profile_sample *s = i < fold.n ? &p->samples[fold.order[i]] : &fold.rest;
+		struct records r = records_of(s, growth, rate);
 
 		for (size_t k = 0; k < r.n; k++) {
 			add_counts(&t, &r.inuse[k], &r.alloc[k]);
-			add_stack(&t, p, &p->samples[i]);
+			if (i == fold.n)
+				text_printf(&t, " 0x%08x", FOLD_ADDRESS);
+			add_stack(&t, p, s);
 		}
 	}
+	fold_done(&fold);
 	add_maps(&t, p);
 	return text_take(&t, ret, ret_size);
 }

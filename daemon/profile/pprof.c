@@ -259,7 +259,7 @@ static void
 add_other(struct encoder *e)
 {
 	double sum[PROFILE_VALUES] = { 0 };
-	uint64_t address = 3; /* below any code, as the placeholders of profile.c */
+	uint64_t address = FOLD_ADDRESS;
 	pb_function *f = e->function_pointers[e->message.n_function] = &e->functions[e->message.n_function];
 	pb_location *l;
 	pb_sample *to = new_sample(e);

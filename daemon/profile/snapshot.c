@@ -64,6 +64,16 @@ counter_subtract(uint64_t later, uint64_t earlier)
 	return later > earlier ? later - earlier : 0;
 }
 
+size_t
+snapshot_bytes(const struct snapshot *s)
+{
+	size_t bytes = sizeof(*s) + s->cmdline_length;
+
+	bytes += s->n_modules * (sizeof(*s->modules) + 64); /* and its path */
+	bytes += s->n_frames * sizeof(*s->frames) + s->n_stacks * sizeof(*s->stacks) + s->n_sites * sizeof(*s->sites);
+	return bytes;
+}
+
 int
 snapshot_subtract(struct snapshot *later, const struct snapshot *earlier)
 {

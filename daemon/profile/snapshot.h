@@ -75,6 +75,7 @@ struct snapshot {
 
 struct snapshot *snapshot_new(void); /* empty; NULL without memory */
 void snapshot_free(struct snapshot *s); /* NULL is fine */
+size_t snapshot_bytes(const struct snapshot *s); /* of memory, about */
 
 /* later - earlier over alloc and freed of every site, in place in `later`, and over the counters of samples and losses.
  * Both must be of one segment (same pid, start_time and random), neither a difference itself: -EINVAL otherwise. A site

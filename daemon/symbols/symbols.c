@@ -28,6 +28,7 @@
 #define RETRY_MS 60000
 /* In one call. A target that brings more bad files than that waits a minute for the others. */
 #define WORKERS_LOST_MAX 4
+#define FAILURES_TOLD 4 /* in one call: a target may have thousands of files that are not there */
 
 struct symbols {
 	char *program;
@@ -61,7 +62,7 @@ struct job {
 		uint64_t address; /* in the ELF file */
 	} * misses;
 	size_t n_misses;
-	unsigned workers_lost;
+	unsigned workers_lost, failures;
 	size_t unkept; /* names that found no room */
 };
 
@@ -391,7 +392,7 @@ keep_failure(struct job *j, const struct snapshot_module *m, uint32_t module, co
 	first = cached->retry_ms == 0;
 	cached->retry_ms = wire_now_ms() + RETRY_MS;
 	pthread_mutex_unlock(&j->s->cached);
-	if (first)
+	if (first && j->failures++ < FAILURES_TOLD)
 		log_line("symbols: no names from %s, trying again in a minute: %s", m->path, reason_text(r));
 	atomic_fetch_add_explicit(&j->s->refused, 1, memory_order_relaxed);
 }
@@ -501,6 +502,8 @@ resolve_misses(struct job *j)
 			next++;
 		r = resolve_module(j, j->misses + first, next - first);
 	}
+	if (j->failures > FAILURES_TOLD)
+		log_line("symbols: no names from %u more files of pid %u", j->failures - FAILURES_TOLD, j->snap->pid);
 	/* A worker that has read the files of one target does not read those of another. */
 	worker_link_stop(j->s->link);
 	pthread_mutex_unlock(&j->s->working);

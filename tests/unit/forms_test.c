@@ -112,11 +112,14 @@ read_text(const char *text, uint64_t rate, double sums[PROFILE_VALUES])
 	memset(sums, 0, PROFILE_VALUES * sizeof(*sums));
 	for (const char *line = strchr(text, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
 		unsigned long long live, live_bytes, all, all_bytes;
+		char head[160] = { 0 };
 		struct unscaled pair;
 		double objects, bytes;
 
-		if (*line == '\n' ||
-		    sscanf(line, " %llu: %llu [%llu: %llu] @ 0x", &live, &live_bytes, &all, &all_bytes) != 4)
+		/* sscanf() looks for the end of what it is given, which is far away. */
+		memcpy(head, line, strnlen(line, sizeof(head) - 1));
+		if (*line == '\n' || *line == '#' ||
+		    sscanf(head, " %llu: %llu [%llu: %llu] @ 0x", &live, &live_bytes, &all, &all_bytes) != 4)
 			continue;
 		n++;
 		for (int k = 0; k < 2; k++) {
@@ -184,6 +187,34 @@ TEST(the_tail_has_gos_keys_in_gos_order_and_our_own_after_them)
 	}
 	CHECK(strstr(text, "# heapd.LostBytes = 4711\n") != NULL);
 	CHECK_EQ('\n', text[size - 1]);
+	free(text);
+	profile_free(p);
+	fake_free(f);
+}
+
+/* 8,000 stacks of 64 frames are twice what is written one by one. */
+TEST(very_many_deep_stacks_are_summed_up_at_the_end_of_a_text)
+{
+	struct fake_segment *f = fake_large(8000, 64);
+	struct profile *p = fake_profile(&f, 1);
+	double sums[PROFILE_VALUES];
+	size_t size, n;
+	char *text;
+
+	CHECK_EQ(0, profile_encode_text(p, &text, &size));
+	n = read_text(text, unscale_rate(p), sums);
+	CHECK(n >= 3000 && n < 8000);
+	for (unsigned k = 0; k < PROFILE_VALUES; k++)
+		CHECK_NEAR(p->total[k], sums[k], 1e-3 * p->total[k]);
+	CHECK(strstr(text, " @ 0x4\n") != NULL && strstr(text, "#\t0x4\t[other]\n") != NULL);
+	CHECK(strstr(text, " small stacks, summed up in [other]\n") != NULL);
+	free(text);
+	CHECK_EQ(0, profile_encode_legacy(p, false, false, &text, &size));
+	n = read_text(text, 0, sums);
+	CHECK(n >= 3000 && n < 8000);
+	for (unsigned k = 0; k < PROFILE_VALUES; k++)
+		CHECK_NEAR(p->total[k], sums[k], 1e-3 * p->total[k]);
+	CHECK(strstr(text, " @ 0x00000003\n") != NULL);
 	free(text);
 	profile_free(p);
 	fake_free(f);

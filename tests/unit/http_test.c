@@ -513,6 +513,41 @@ TEST(so_many_may_wait_and_the_next_is_told_to_come_again)
 	target_done(&p);
 }
 
+TEST(what_waiting_requests_hold_has_a_limit)
+{
+	static const struct {
+		enum heapd_section_id section;
+		uint32_t used;
+	} full[] = { { HEAPD_STACKS, 1u << 24 }, { HEAPD_FRAMES, 1u << 20 }, { HEAPD_SITES, 1u << 18 } };
+	struct put p = target_put("prog", 1, true);
+	struct answer *a;
+	int fds[2], fd;
+
+	/* Records that say nothing take as much memory as others, some 120 MiB. */
+	fd = open(p.path, O_RDWR | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(full) / sizeof(full[0]); i++)
+		CHECK_EQ(4, pwrite(fd, &full[i].used, 4,
+				   (off_t)(offsetof(struct heapd_header, sections) +
+					   full[i].section * sizeof(struct heapd_section) +
+					   offsetof(struct heapd_section, used))));
+	close(fd);
+	server_start(NULL);
+	wait_for_targets(1);
+	for (size_t i = 0; i < 2; i++)
+		fds[i] = waiter_open();
+	CHECK(wait_for_waiting(2));
+	for (int i = 0; i < 100 && (a = get("/debug/pprof/heap?seconds=1"))->status == 200; i++) {
+	} /* until they have what they hold */
+	CHECK_EQ(503, a->status);
+	check_has(a->body, "MiB of snapshots");
+	for (size_t i = 0; i < 2; i++)
+		close(fds[i]);
+	CHECK(wait_for_waiting(0));
+	CHECK_EQ(200, get("/debug/pprof/heap?seconds=1")->status);
+	server_stop();
+	target_done(&p);
+}
+
 TEST(more_silent_clients_than_there_are_places_do_not_lock_others_out)
 {
 	enum { SILENT = 3 * CONNECTIONS_MAX };
