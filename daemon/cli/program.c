@@ -27,6 +27,7 @@
 #endif
 
 #define SCRIPTS_MAX 4 /* as the kernel: interpreters of interpreters */
+#define LOADER_MAX (16 << 20) /* bytes; glibc's has a quarter of one MiB */
 #define SYMBOLS_MAX (64 << 20) /* bytes of dynamic symbols or their names that are looked at */
 
 /* -- finding the file -- */
@@ -212,6 +213,33 @@ interpreter_read(int fd, const Elf64_Ehdr *eh, char *interpreter, size_t size)
 	return 0;
 }
 
+/* Whether the loader is one of a C library that has all that ours was built for; if that cannot be told, it is. A program
+ * that brings an older one would not start: the loader misses the version and gives up. */
+static bool
+loader_is_recent(const char *interpreter)
+{
+#if __GLIBC_PREREQ(2, 34)
+	static const char wanted[] = "GLIBC_2.34";
+	int fd = open(interpreter, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st = { 0 };
+	char *content = NULL;
+	bool recent = true;
+
+	if (fd < 0)
+		return true; /* the kernel will tell */
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size <= LOADER_MAX)
+		content = malloc((size_t)st.st_size);
+	if (content && read_at(fd, 0, content, (size_t)st.st_size))
+		recent = memmem(content, (size_t)st.st_size, wanted, sizeof(wanted)) != NULL;
+	free(content);
+	close(fd);
+	return recent;
+#else
+	(void)interpreter;
+	return true;
+#endif
+}
+
 static int
 elf_check(int fd, const char *path, struct program *p, struct text *why)
 {
@@ -243,6 +271,13 @@ elf_check(int fd, const char *path, struct program *p, struct text *why)
 	if (strstr(interpreter, "ld-musl")) {
 		text_printf(why, "%s uses musl (%s): libheapd.so is built for glibc and cannot be loaded into it", path,
 			    interpreter);
+		return EXIT_RUN_REFUSED;
+	}
+	if (!loader_is_recent(interpreter)) {
+		text_printf(why,
+			    "%s brings a C library of its own (%s), older than libheapd.so was built for: it would not "
+			    "start. Use a build of it for this system, or a heapd that was built where it was",
+			    path, interpreter);
 		return EXIT_RUN_REFUSED;
 	}
 	names_read(fd, &eh, &names);

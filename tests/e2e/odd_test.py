@@ -60,6 +60,21 @@ def a_child_that_uses_musl_runs(place):
 
 
 @test
+def a_program_that_brings_an_older_c_library_is_refused(place):
+	loader = "/lib64/ld-linux-x86-64.so.2"
+	with open(loader, "rb") as f:
+		content = f.read()
+	if b"GLIBC_2.34\0" not in content:
+		raise Skip("this system's C library is older itself")
+	older = place.write("ld-older.so.2", content.replace(b"GLIBC_2.34\0", b"GLIBC_2.ZZ\0"), 0o755)
+	refused(place, place.compile("linked.c", "older", libs=(f"-Wl,-dynamic-linker,{older}",)), "older than libheapd.so was built for")
+	own = place.write("ld-own.so.2", content, 0o755)
+	program = place.compile("linked.c", "own", libs=(f"-Wl,-dynamic-linker,{own}",))
+	p = compare(place, program)
+	check_eq(1000000, p.cumulative().get("keep_malloc"), "what one with a loader of its own, but recent, has in use")
+
+
+@test
 def the_preloaded_path_is_one_for_every_loader(place):
 	r = place.heapd("run", "--quiet", "--no-serve", "--", "sh", "-c", "echo $LD_PRELOAD").good()
 	check_match(r"/\$PLATFORM/libheapd\.so$", r.text.strip(), "LD_PRELOAD")
