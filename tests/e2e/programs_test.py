@@ -211,7 +211,7 @@ def shells_and_pipelines(place):
 @test
 def small_tools_at_period_1(place):
 	data = place.write("data", "".join(f"{i * 7919 % 10007} line {i}\n" for i in range(20000)))
-	for command in (["sort", "-n", data], ["awk", "{s[$1 % 100] += NR} END {for (i = 0; i < 100; i++) print i, s[i]}", data], ["grep", "-c", "99", data],
+	for command in (["true"], ["curl", "-s", f"file://{data}"], ["sort", "-n", data], ["awk", "{s[$1 % 100] += NR} END {for (i = 0; i < 100; i++) print i, s[i]}", data], ["grep", "-c", "99", data],
 			["ls", "-la", "/usr/bin"], ["find", "/usr/share/doc", "-maxdepth", "1"], ["xz", "-kc", data], ["tar", "-cf", "-", "-C", place.tmp, "data"],
 			["objdump", "-d", "/usr/bin/true"], ["date", "-d", "@0", "-u"], ["env", "-i", "echo", "x"]):
 		if shutil.which(command[0]):

@@ -20,6 +20,7 @@ SITE_FUNCTION(beside, malloc(size))
 SITE_FUNCTION(keep_after, malloc(size))
 
 static struct truth_block from_parent, from_child;
+static void *volatile last_kept; /* or a compiler takes calls out */
 
 /* What a child does: keeps one, leaves one for its parent, frees what the parent left. */
 static void
@@ -28,7 +29,7 @@ child_work(struct truth_site *site, void *(*allocate)(size_t))
 	struct truth_block b = { allocate(100), 100, site };
 
 	truth_free_block(&b);
-	allocate(32);
+	last_kept = allocate(32);
 	truth_free_block(&from_parent);
 	from_child = (struct truth_block){ allocate(64), 64, site };
 }
@@ -92,7 +93,7 @@ main(int argc, char **argv)
 		churn(&values[1]);
 		wait_for(pid);
 		for (int i = 0; i < 1000; i++)
-			keep_after(777);
+			last_kept = keep_after(777);
 	}
 	truth_end();
 	return 0;
