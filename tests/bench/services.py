@@ -292,6 +292,7 @@ class Runs(Service):
 
 	server, pause = False, 0.5
 	standard_input = b""
+	bears_faults = True             # a failing madvise does not end it by itself
 
 	def launch(self):
 		return True
@@ -332,14 +333,14 @@ class Python(Runs):
 
 
 class Node(Runs):
-	name, needs = "node", ["node"]
+	name, needs, bears_faults = "node", ["node"], False
 
 	def arguments(self, n):
 		return ["node", "-e", programs.NODE_CHURN, "x", str(20000 + n % 100)]
 
 
 class Java(Runs):
-	name, needs, pause = "java", ["java"], 3
+	name, needs, bears_faults, pause = "java", ["java"], False, 3
 
 	def arguments(self, n):
 		return ["java", "-Xmx64m", "--list-modules"]
