@@ -35,6 +35,7 @@
 #define RETRY_FOR_MS 10000 /* then its creator died on the way; LOOK_EVERY_MS is enough */
 #define PRUNE_RETRY_MS 60000 /* files that somebody still maps */
 #define ENTRIES_MAX 8192 /* in all places; beyond, files are refused */
+#define ENTRIES_OF_ONE_MAX 4096 /* of one user who is neither we nor root, so that nobody keeps others out */
 
 enum kind {
 	UNFINISHED,
@@ -46,6 +47,7 @@ enum kind {
 struct entry {
 	size_t place;
 	char *name;
+	uid_t uid;
 	dev_t dev;
 	ino_t ino;
 	enum kind kind;
@@ -149,20 +151,31 @@ find_entry(struct targets *t, size_t place, const char *name)
 	return NULL;
 }
 
+static bool
+has_room(const struct targets *t, uid_t uid)
+{
+	size_t n = 0;
+
+	if (uid != 0 && uid != geteuid())
+		for (size_t i = 0; i < t->n; i++)
+			n += t->entries[i].uid == uid;
+	return t->n < ENTRIES_MAX && n < ENTRIES_OF_ONE_MAX;
+}
+
 /* NULL if there is no room, or no memory: then the place is looked at again. */
 static struct entry *
 add_entry(struct targets *t, size_t place, const char *name, const struct stat *st, int64_t now)
 {
 	struct entry *e;
 
-	if (t->n == ENTRIES_MAX) {
+	if (!has_room(t, st->st_uid)) {
 		atomic_fetch_add_explicit(&t->refused, 1, memory_order_relaxed);
 		return NULL;
 	}
 	if (array_reserve(&t->entries, t->n, 1, &t->room, sizeof(*e)) < 0)
 		goto again;
 	e = &t->entries[t->n];
-	*e = (struct entry){ .place = place, .dev = st->st_dev, .ino = st->st_ino, .since_ms = now };
+	*e = (struct entry){ .place = place, .uid = st->st_uid, .dev = st->st_dev, .ino = st->st_ino, .since_ms = now };
 	e->name = strdup(name);
 	if (!e->name)
 		goto again;

@@ -447,6 +447,34 @@ TEST(as_a_user_other_peoples_directories_and_files_are_left_alone)
 	remove_dir();
 }
 
+TEST(as_root_a_user_with_thousands_of_files_keeps_no_other_user_out)
+{
+	struct fake_segment *f = fake_new(8, 9, 0xa, "other");
+	struct targets *t = NULL;
+	char path[256];
+
+	if (geteuid() != 0) {
+		printf("# needs root, not tested\n");
+		return;
+	}
+	new_dir();
+	CHECK_EQ(0, chown(put(f, NULL), 1001, 1001));
+	for (int i = 0; i < 8200; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/1-2-%x.heapd", dir, i);
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		CHECK(fd >= 0 && write(fd, "x", 1) == 1 && fchown(fd, 1000, 1000) == 0);
+		close(fd);
+	}
+	CHECK_EQ(0, targets_new(dirs, &t));
+	CHECK_EQ(1, count(t, false));
+	CHECK(targets_refused(t) >= 8200);
+	targets_free(t);
+	fake_free(f);
+	remove_dir();
+}
+
 TEST(a_replaced_file_is_another_target_and_the_old_one_says_so)
 {
 	struct fake_segment *f = fake_new(8, 9, 0xa, "first");
