@@ -254,7 +254,8 @@ read_file(const char *path, char *to, size_t size)
 
 	if (fd < 0)
 		return 0;
-	while (length < size && (r = syscall(SYS_read, fd, to + length, size - length)) > 0)
+	/* From where we are, not from where a fork child may have read on. */
+	while (length < size && (r = syscall(SYS_pread64, fd, to + length, size - length, length)) > 0)
 		length += (size_t)r;
 	syscall(SYS_close, fd);
 	return length;

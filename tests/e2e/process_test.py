@@ -1,6 +1,7 @@
 """Processes that come, go, and turn into others: forks, execs, daemons, and how they end."""
 
 import os
+import platform
 import re
 
 from e2e import *
@@ -30,6 +31,23 @@ def a_child_forked_by_a_signal_handler_inside_a_sample_returns_into_it_unharmed(
 		# A child that was not between a look at whose the segment is and the count has left it alone.
 		check(0 <= p.total("alloc_objects") + skipped(p) - made <= forks // 5, "children do not count in their parent",
 			(p.total("alloc_objects"), skipped(p), made))
+
+
+@test
+def a_child_forked_after_any_instruction_of_the_sampler_goes_on_from_there_unharmed(place):
+	if platform.machine() != "x86_64":
+		raise Skip("single steps are written for x86-64 only")
+	for stride, how in ((37, ["each", 0, "warm"]), (37, ["each", 18, "warm"]), (397, ["each", 0])):
+		program = place.start([os.path.join(TARGETS, "forked_inside"), stride, *how],
+			env=place.preload(1, LD_PRELOAD=f"{LIBHEAPD} {TARGETS}/slots.so"))
+		r = program.wait().good()                       # its exit code tells of its children
+		forks, made = (int(n) for n in check_match(r"^(\d+) forks\n(\d+) allocations$", r.text, "what it printed").groups())
+		check(forks > 50, "how often it forked", forks)
+		p = profile_of(place, program.pid)
+		check(0 <= p.total("alloc_objects") + skipped(p) - made <= 1 + forks // 20, "children do not count in their parent",
+			(p.total("alloc_objects"), skipped(p), made, forks))
+		for s in place.segments():
+			os.unlink(s)
 
 
 @test

@@ -1,11 +1,16 @@
 /* forked_inside - signal handlers fork, and the child returns from the handler into whatever it interrupted: often a sample.
  *
  *   forked_inside FORKS [late]
+ *   forked_inside STRIDE each SKIP [warm]
  *
  * The fork is a bare system call, so nobody is told. The child allocates on and ends; every other one allocates in the handler
  * already. With "late", it does so while its parent, too, has gone on. The C library's allocator does not survive this: run it on
  * slots.so. Prints how many allocations the parent made, as "N allocations"; 1 if a child crashed or hung.
+ *
+ * With "each", the processor's trap flag makes the signals: one after every STRIDEth instruction of libheapd.so, from the SKIPth on;
+ * with "warm" the process has taken samples before. Not on other machines than x86-64.
  */
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 static _Atomic unsigned long forks, ended, failed, handled, allocations;
@@ -100,6 +106,101 @@ deep(unsigned depth, size_t size)
 	__asm__ volatile(""); /* no tail call */
 }
 
+static uintptr_t sampler_start, sampler_end;
+static unsigned long steps, stride;
+
+static int
+find_sampler(struct dl_phdr_info *module, size_t size, void *closure)
+{
+	(void)size;
+	(void)closure;
+	if (!strstr(module->dlpi_name, "libheapd"))
+		return 0;
+	for (int i = 0; i < module->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &module->dlpi_phdr[i];
+
+		if (p->p_type == PT_LOAD && (p->p_flags & PF_X)) {
+			sampler_start = module->dlpi_addr + p->p_vaddr;
+			sampler_end = sampler_start + p->p_memsz;
+		}
+	}
+	return 1;
+}
+
+static int
+end(unsigned long children)
+{
+	while (ended < children)
+		reap(-1, 0);
+	printf("%lu allocations\n", (unsigned long)allocations);
+	return failed != 0;
+}
+
+#if defined(__x86_64__)
+
+#define TRAP_FLAG 0x100
+
+static void
+on_step(int number, siginfo_t *info, void *closure)
+{
+	ucontext_t *interrupted = (ucontext_t *)closure;
+	uintptr_t pc = (uintptr_t)interrupted->uc_mcontext.gregs[REG_RIP];
+
+	(void)info;
+	if (pc < sampler_start || pc >= sampler_end || ++steps % stride != 0)
+		return;
+	on_signal(number);
+	if (is_child)
+		interrupted->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+}
+
+/* The first sample that the process takes, or as good as that, and some that find all they need. */
+__attribute__((noinline)) static void
+stepped(void)
+{
+	void *volatile block;
+
+	__asm__ volatile("pushfq; orl %0, (%%rsp); popfq" : : "i"(TRAP_FLAG) : "memory", "cc");
+	for (int i = 0; i < 2; i++) {
+		one(100);
+		block = realloc(malloc(200), 300);
+		free(block);
+	}
+	__asm__ volatile("pushfq; andl %0, (%%rsp); popfq" : : "i"(~TRAP_FLAG) : "memory", "cc");
+	allocations += 4;
+}
+
+static int
+each(unsigned long skip)
+{
+	struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
+
+	stride = wanted;
+	wanted = ~0ul;
+	steps = stride - skip % stride;
+	dl_iterate_phdr(find_sampler, NULL);
+	sigaction(SIGTRAP, &action, NULL);
+	stepped();
+	if (is_child) {
+		for (unsigned i = 0; i < 20; i++)
+			deep(i % 20, i);
+		_exit(0);
+	}
+	printf("%lu forks\n", (unsigned long)forks);
+	return end(forks);
+}
+
+#else
+
+static int
+each(unsigned long skip)
+{
+	(void)skip;
+	return 0;
+}
+
+#endif
+
 int
 main(int argc, char **argv)
 {
@@ -111,6 +212,11 @@ main(int argc, char **argv)
 	wanted = argc > 1 ? strtoul(argv[1], NULL, 10) : 100;
 	late = argc > 2 && strcmp(argv[2], "late") == 0;
 	main_thread = pthread_self();
+	if (argc > 3 && strcmp(argv[2], "each") == 0) {
+		for (unsigned i = 0; argc > 4 && i < 100; i++)
+			deep(i % 20, i);
+		return each(strtoul(argv[3], NULL, 10));
+	}
 	sigaction(SIGUSR1, &action, NULL);
 	pthread_create(&sender, NULL, send_signals, NULL);
 	while (forks < wanted && !is_child) {
@@ -127,8 +233,5 @@ main(int argc, char **argv)
 	}
 	done = true;
 	pthread_join(sender, NULL);
-	while (ended < wanted)
-		reap(-1, 0);
-	printf("%lu allocations\n", (unsigned long)allocations);
-	return failed != 0;
+	return end(wanted);
 }
