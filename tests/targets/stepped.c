@@ -37,7 +37,7 @@ SITE_CODE(moved) static void moved(struct truth_block *b, size_t size)
 static uintptr_t sampler_start, sampler_end;
 static unsigned long steps;
 
-enum { RING = 64, HANDLED_SIZE = 40, STRIDE = 89 };
+enum { RING = 64, HANDLED_SIZE = 40, STRIDE = 89, FIRST = 400 };
 static struct truth_block ring[RING];
 
 static int
@@ -91,7 +91,7 @@ on_step(int number, siginfo_t *info, void *closure)
 
 	(void)number;
 	(void)info;
-	if (pc < sampler_start || pc >= sampler_end || ++steps % STRIDE != 0)
+	if (pc < sampler_start || pc >= sampler_end || ++steps % STRIDE != 0 || steps < FIRST)
 		return;
 	b = &ring[steps / STRIDE % RING];
 	truth_free_block(b);
@@ -191,6 +191,9 @@ main(int argc, char **argv)
 	struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGTRAP, &action, NULL);
+	step(true);
+	last_kept = kept(16); /* the first sample makes the segment: from FIRST on it is at it */
+	step(false);
 	stepped_rounds(values[0]);
 	for (uint64_t i = 0; i < values[1]; i++)
 		if (pthread_create(&threads[i], NULL, work, NULL) != 0)
