@@ -1,12 +1,15 @@
 /* values.c - command lines. The first byte chooses the command, the rest are its arguments, ended by NUL; each is also
- * taken for every kind of value by itself.
+ * taken for every kind of value by itself, and all of it for the file of a token.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "address.h"
 #include "cli.h"
 #include "fuzz.h"
+#include "guard.h"
 #include "number.h"
 
 enum { ARGUMENTS = 64 };
@@ -48,6 +51,25 @@ parse_value(const char *s)
 	}
 }
 
+/* All of the input as the file of a token. */
+static void
+read_token(const uint8_t *bytes, size_t size)
+{
+	int fd = fuzz_file(bytes, size), r;
+	char path[40], *token;
+
+	MUST(fchmod(fd, 0600) == 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = token_read(path, &token);
+	MUST(r == 0 || r == -EINVAL);
+	if (r == 0) {
+		MUST(strlen(token) >= TOKEN_MIN && strlen(token) <= TOKEN_MAX && !strpbrk(token, " \t\r\n\x7f"));
+		MUST(strncmp(token, (const char *)bytes, strlen(token)) == 0);
+		free(token);
+	}
+	close(fd);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
@@ -60,6 +82,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	void *options;
 	int r;
 
+	read_token(bytes, size);
 	while (commands[n_commands])
 		n_commands++;
 	command = commands[choice % n_commands];
