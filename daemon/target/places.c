@@ -24,6 +24,8 @@
 #define PATTERNS_MAX 64
 #define RUNS "/run-*" /* in each of them: the directories of single runs */
 #define PLACES_MAX 4096 /* users with segments on one machine; more is somebody making directories to annoy us */
+#define FOREIGN_PLACES_MAX 2048 /* of them in other roots, which anybody may make many of */
+#define ROOT_PLACES_MAX 256 /* in one of those */
 
 struct watched {
 	struct place place;
@@ -43,6 +45,7 @@ struct places {
 	size_t n_patterns, n_ours; /* the first n_ours are for our own root, too */
 	struct watched *places;
 	size_t n, room;
+	size_t n_foreign; /* found at the last look */
 };
 
 /* -- which -- */
@@ -260,6 +263,7 @@ add_place(struct places *p, const char *path, const char *watch_path, const stru
 	if (root)
 		w->root = *root;
 	w->retired = false;
+	p->n_foreign += foreign;
 	w->place.present = true;
 	w->place.changed = true;
 	return 0;
@@ -270,14 +274,17 @@ add_place(struct places *p, const char *path, const char *watch_path, const stru
 struct visit {
 	struct places *places;
 	const struct root *root;
+	size_t n_before; /* places in other roots */
 };
 
 static int
 add_foreign_place(void *argument, const char *path, int fd)
 {
-	const struct visit *v = argument;
+	struct visit *v = argument;
 	char longer[PATH_MAX], name[40];
 
+	if (v->places->n_foreign - v->n_before == ROOT_PLACES_MAX || v->places->n_foreign == FOREIGN_PLACES_MAX)
+		return 0;
 	if (snprintf(longer, sizeof(longer), "/proc/%" PRIu32 "/root%s", v->root->pid, path) >= (int)sizeof(longer))
 		return 0;
 	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
@@ -291,8 +298,9 @@ refresh_roots(struct places *p)
 	size_t n = 0;
 	int r = roots_find(&roots, &n);
 
+	p->n_foreign = 0;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		struct visit visit = { p, &roots[i] };
+		struct visit visit = { p, &roots[i], p->n_foreign };
 
 		for (size_t k = 0; k < p->n_patterns && r == 0; k++) {
 			r = roots_visit_directories(&roots[i], p->patterns[k], add_foreign_place, &visit);

@@ -224,10 +224,16 @@ identify(struct target *t, const struct target_source *from, const struct stat *
 	if (r == 0) {
 		pid = inner_pids_find(from->inner_pids, t->inner_pid, t->inner_start_time, file, from->name,
 				      &t->start_time);
+		/* In a time namespace it began at another time. */
+		if (pid == 0 && life_start_time(t->inner_pid, &t->start_time) > 0 &&
+		    life_maps(t->inner_pid, file, from->name) > 0)
+			pid = t->inner_pid;
 		if (pid != 0) {
 			t->pid = pid;
 			w->maps_ms = now;
 			r = 1;
+		} else {
+			t->start_time = t->inner_start_time;
 		}
 	}
 	/* One without /proc does not know when it began. */

@@ -168,6 +168,21 @@ def a_shared_directory_tells_programs_with_equal_inner_pids_apart(place):
 	check(server.target(pid=pids[1])["alive"], "the other one lives on")
 
 
+@test
+def a_program_in_another_time_namespace_is_alive(place):
+	need_unshare(place, "--time", "--boottime", "100000", "--fork")
+	running = place.start(["unshare", "--time", "--boottime", "100000", "--fork", "--kill-child", place.compile("leaky.c"), "8"], env=place.preload(1),
+		stdin=subprocess.PIPE)
+	wait_until(lambda: "ready" in running.text, "the program is ready", running=running)
+	inner, = children_of(running.pid)
+	server = place.serve()
+	target = server.target(pid=inner, name="leaky", alive=True)
+	p = server.profile(f"/targets/{target['id']}/debug/pprof/heap")
+	check_eq((8 * 4096, True), (p.cumulative().get("keep_blob"), "main" in p.cumulative()), "bytes of keep_blob, and whether main is named")
+	running.stop(signal.SIGKILL)
+	server.target(pid=inner, alive=False)
+
+
 def children_of(pid):
 	with open(f"/proc/{pid}/task/{pid}/children") as f:
 		return [int(p) for p in f.read().split()]
