@@ -44,6 +44,14 @@ def threads_that_come_and_go_leave_nothing_and_are_counted_to_their_last_act(pla
 
 
 @test
+def threads_that_first_touch_what_a_late_library_keeps_for_each_are_counted_exactly(place):
+	library = place.compile("thread_local.c", "thread_local.so", flags=("-g", "-O2", "-shared", "-fPIC", "-ftls-model=global-dynamic"))
+	_, p = sampled(place, threaded(place), "touch", 1000, library)
+	check_eq((3000, 1000, 0), (p.cumulative("inuse_objects").get("keep_in_thread"), p.cumulative("alloc_objects").get("touch"), skipped(p)),
+		"blocks of the threads, of their variables, skipped")
+
+
+@test
 def threads_that_end_inside_a_sample_do_not_end_sampling(place):
 	for how in ("cancel", "leap"):
 		_, p = sampled(place, threaded(place), how, 300, **SLOTS)

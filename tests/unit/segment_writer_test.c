@@ -229,7 +229,7 @@ TEST(a_user_that_the_program_acts_for_does_not_get_its_segment)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* sanitizers reserve terabytes */
 /* Of what is left under the limit a sixteenth at most, whichever limit it is. */
 static bool
-with_limit(int which, rlim_t more, int expected)
+with_limit(enum __rlimit_resource which, rlim_t more, int expected)
 {
 	struct rlimit limit = { 0, 0 };
 	struct segment s = { 0 };

@@ -44,8 +44,10 @@ fake_segment_reset(uint32_t modules, uint32_t frames)
 	fake_header.sections[HEAPD_MODULES].capacity = modules;
 	fake_header.sections[HEAPD_STRINGS].capacity = FAKE_STRINGS;
 	fake_header.sections[HEAPD_FRAMES].capacity = frames;
-	for (unsigned i = 0; i < HEAPD_SECTIONS; i++)
-		fake_segment.capacity[i] = fake_segment.ready[i] = fake_header.sections[i].capacity;
+	for (unsigned i = 0; i < HEAPD_SECTIONS; i++) {
+		fake_segment.capacity[i] = fake_header.sections[i].capacity;
+		fake_segment.ready[i] = fake_header.sections[i].capacity;
+	}
 	memset(fake_segment.used, 0, sizeof(fake_segment.used));
 	return &fake_segment;
 }

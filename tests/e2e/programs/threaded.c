@@ -3,11 +3,13 @@
  *   threaded crowd N         N threads at once, each of which keeps three blocks
  *   threaded churn N         N threads one after the other, eight at a time, whose last act is to allocate in a destructor
  *   threaded cancel N        N threads, cancelled in the middle of allocating; run it on an allocator that survives this
+ *   threaded touch N LIBRARY  N threads, whose first act is to touch a variable of their own in a library that was loaded late
  *   threaded leap N          N times, a handler jumps out of a thread that allocates and the thread ends; same
  *
  * At the end keep_after() keeps 1000 blocks. Prints "N threads", and with churn, by how much the memory in use grew over the
  * last nine tenths.
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -50,6 +52,16 @@ crowd(void *closure)
 {
 	keep_in_thread();
 	pthread_barrier_wait(&all_here);
+	return closure;
+}
+
+static void (*touch)(void);
+
+static void *
+touching(void *closure)
+{
+	touch();
+	keep_in_thread();
 	return closure;
 }
 
@@ -166,6 +178,15 @@ main(int argc, char **argv)
 		for (unsigned long i = 0; i < n; i++)
 			create(&threads[i], crowd);
 		pthread_barrier_wait(&all_here);
+		for (unsigned long i = 0; i < n; i++)
+			pthread_join(threads[i], NULL);
+	} else if (strcmp(what, "touch") == 0 && argc > 3) {
+		void *library = dlopen(argv[3], RTLD_NOW);
+
+		if (!library || !(*(void **)&touch = dlsym(library, "touch")))
+			abort();
+		for (unsigned long i = 0; i < n; i++)
+			create(&threads[i], touching);
 		for (unsigned long i = 0; i < n; i++)
 			pthread_join(threads[i], NULL);
 	} else if (strcmp(what, "churn") == 0) {
