@@ -379,7 +379,8 @@ run_finish(struct run *run)
 			 run->command, run->dir.path);
 	else if (all.n == 0 && !run->program.sanitizer)
 		log_note("no allocation of %s was sampled: it allocated little (a smaller --period, such as 4k, sees "
-			 "more), or changed its root directory first, or started the rest without LD_PRELOAD",
+			 "more), or changed its root directory first, or started the rest without LD_PRELOAD, or that "
+			 "cannot be sampled (man heapd: static, musl's, 32-bit, setuid, with a malloc inside)",
 			 run->command);
 	if (run->options->output) {
 		gone = ended_complete(&run->ended, run->targets);

@@ -55,6 +55,8 @@ def a_child_that_uses_musl_runs(place):
 	need("musl-gcc")
 	program = place.compile("linked.c", "linked-musl", compiler="musl-gcc")
 	p = compare(place, f"{program}; echo $?; ls /")
+	r = place.heapd("run", "--no-serve", "--period", str(1 << 40), "--", "sh", "-c", program).good()
+	check_match("no allocation of sh was sampled.*musl", r.errors, "what heapd says of a run without a sample")
 	check("ls" in {os.path.basename(m.file) for m in p.mappings}, "the child beside it was sampled", p.mappings)
 	refused(place, program, "musl")
 
