@@ -127,7 +127,7 @@ profile_write(const struct fetch_options *options, const struct moment *m, const
 	} else {
 		uint8_t *packed = NULL;
 
-		r = profile_encode_pprof(p, PROFILE_INUSE_SPACE, false, &packed, &size);
+		r = profile_encode_pprof(p, NULL, PROFILE_INUSE_SPACE, false, &packed, &size);
 		data = (char *)packed;
 		if (!output) {
 			default_name(m->snapshots[0], name, sizeof(name));

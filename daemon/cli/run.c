@@ -318,7 +318,7 @@ output_write(const struct run *run, struct moment *m)
 	main_first(m, (uint32_t)run->child.pid);
 	r = moment_profile(m, run->symbols, &profile);
 	if (r == 0)
-		r = profile_encode_pprof(profile, PROFILE_INUSE_SPACE, false, &data, &size);
+		r = profile_encode_pprof(profile, NULL, PROFILE_INUSE_SPACE, false, &data, &size);
 	if (r < 0)
 		log_line("the profile could not be built: %s", strerror(-r));
 	else if (file_write(run->options->output, data, size) == 0)

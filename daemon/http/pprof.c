@@ -7,6 +7,7 @@
 #include "log.h"
 #include "number.h"
 #include "routes.h"
+#include "table.h"
 
 enum form { FORM_HEAP, FORM_ALLOCS, FORM_TEXT, FORM_LEGACY_HEAP, FORM_LEGACY_GROWTH, FORM_RAW_HEAP, FORM_RAW_GROWTH };
 
@@ -14,7 +15,7 @@ static const char *const form_names[] = { "heap",         "allocs",   "text",   
 					  "pprof/growth", "raw/heap", "raw/growth" };
 
 static void
-form_encode(enum form form, const struct profile *p, bool delta, struct reply *to)
+form_encode(enum form form, const struct profile *p, struct shown *shown, bool delta, struct reply *to)
 {
 	uint8_t *packed = NULL;
 	char *text = NULL;
@@ -23,10 +24,10 @@ form_encode(enum form form, const struct profile *p, bool delta, struct reply *t
 
 	switch (form) {
 	case FORM_HEAP:
-		r = profile_encode_pprof(p, PROFILE_INUSE_SPACE, false, &packed, &size);
+		r = profile_encode_pprof(p, shown, PROFILE_INUSE_SPACE, false, &packed, &size);
 		break;
 	case FORM_ALLOCS:
-		r = profile_encode_pprof(p, PROFILE_ALLOC_SPACE, true, &packed, &size);
+		r = profile_encode_pprof(p, shown, PROFILE_ALLOC_SPACE, true, &packed, &size);
 		break;
 	case FORM_TEXT:
 		r = profile_encode_text(p, &text, &size);
@@ -61,9 +62,28 @@ struct build {
 	enum form form;
 };
 
-static void
-profile_reply(struct routes *r, const struct moment *m, enum form form, int64_t duration_ns, struct reply *to)
+/* What was served of it before: one of a target however it is asked for, and one of a service. */
+static struct shown *
+shown_of(struct routes *r, const struct scope *s, const struct moment *m)
 {
+	char *key;
+	uint64_t hash;
+
+	if (m->n == 1)
+		return shown_take(r->shown_all, hash_u64(m->snapshots[0]->random ^ hash_u64(m->snapshots[0]->pid)));
+	key = scope_key(s, "");
+	if (!key)
+		return NULL;
+	hash = hash_bytes(key, strlen(key));
+	free(key);
+	return shown_take(r->shown_all, hash);
+}
+
+static void
+profile_reply(struct routes *r, const struct scope *s, const struct moment *m, enum form form, int64_t duration_ns,
+	      struct reply *to)
+{
+	struct shown *shown = NULL;
 	struct profile *p = NULL;
 	int error = moment_profile(m, r->symbols, &p);
 
@@ -73,7 +93,10 @@ profile_reply(struct routes *r, const struct moment *m, enum form form, int64_t 
 		return;
 	}
 	p->duration_ns = duration_ns;
-	form_encode(form, p, duration_ns > 0, to);
+	if (duration_ns == 0 && (form == FORM_HEAP || form == FORM_ALLOCS))
+		shown = shown_of(r, s, m);
+	form_encode(form, p, shown, duration_ns > 0, to);
+	shown_give(r->shown_all, shown);
 	profile_free(p);
 }
 
@@ -85,7 +108,7 @@ profile_build(void *argument, struct reply *to)
 	struct moment moment = { 0 };
 
 	if (scope_select(b->routes, b->scope, &selection, to) && scope_moment(b->routes, &selection, &moment, to))
-		profile_reply(b->routes, &moment, b->form, 0, to);
+		profile_reply(b->routes, b->scope, &moment, b->form, 0, to);
 	moment_done(&moment);
 	selection_done(&selection);
 }
@@ -157,7 +180,7 @@ profile_over(struct routes *r, const struct request *q, const struct scope *s, e
 	if (error < 0)
 		reply_error(to, 500, "The difference could not be made: %s", strerror(-error));
 	else
-		profile_reply(r, &after, form, duration > 0 ? duration : 1, to);
+		profile_reply(r, s, &after, form, duration > 0 ? duration : 1, to);
 out:
 	(void)atomic_fetch_sub_explicit(&r->waiting_bytes, held, memory_order_relaxed);
 	(void)atomic_fetch_sub_explicit(&r->waiters, 1, memory_order_relaxed);

@@ -14,6 +14,7 @@
 #include "moment.h"
 #include "reply.h"
 #include "request.h"
+#include "shown.h"
 
 #define WAITERS_MAX 64 /* requests with seconds= at the same time */
 #define WAITING_BYTES_MAX ((uint64_t)256 << 20) /* of the snapshots that they hold meanwhile; one alone may have more */
@@ -23,6 +24,7 @@ struct routes {
 	struct targets *targets; /* borrowed */
 	struct symbols *symbols; /* borrowed */
 	struct cache *cache; /* borrowed */
+	struct shown_all *shown_all; /* borrowed */
 	_Atomic unsigned waiters;
 	_Atomic uint64_t waiting_bytes;
 	const char *scheme; /* "http" or "https" */

@@ -38,6 +38,7 @@ struct server {
 	struct guard guard;
 	struct routes routes;
 	struct cache *cache;
+	struct shown_all *shown_all;
 	struct connections *connections;
 	pthread_t keeper;
 	bool keeping;
@@ -453,6 +454,8 @@ server_new(const struct server_options *options, struct server **ret)
 	s->guard = options->guard;
 	r = cache_new(&s->cache);
 	if (r == 0)
+		r = shown_all_new(&s->shown_all);
+	if (r == 0)
 		r = connections_new(&s->connections);
 	if (r < 0)
 		goto out;
@@ -460,6 +463,7 @@ server_new(const struct server_options *options, struct server **ret)
 	s->routes.targets = options->targets;
 	s->routes.symbols = options->symbols;
 	s->routes.cache = s->cache;
+	s->routes.shown_all = s->shown_all;
 	s->routes.scheme = options->tls && options->tls->certificate ? "https" : "http";
 	s->routes.since_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -498,6 +502,7 @@ server_free(struct server *s)
 		MHD_stop_daemon(s->daemon);
 	connections_free(s->connections);
 	cache_free(s->cache);
+	shown_all_free(s->shown_all);
 	if (s->stop >= 0)
 		close(s->stop);
 	free(s);

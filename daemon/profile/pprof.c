@@ -15,6 +15,7 @@
 #include "gzip.h"
 #include "profile.h"
 #include "profile.pb-c.h"
+#include "shown.h"
 #include "string_table.h"
 #include "text.h"
 
@@ -37,8 +38,7 @@ typedef Perftools__Profiles__Function pb_function;
  * profile has; n_* of the message says how many are used. */
 struct encoder {
 	const struct profile *p;
-	const uint32_t *order; /* sample numbers, the most important first */
-	size_t n_kept; /* of order; the rest is folded */
+	struct showing *plan; /* which samples, and what is summed up */
 	pb_profile message;
 
 	uint32_t *string_id, *location_id, *function_id; /* by number in the profile; 0: not written yet */
@@ -169,15 +169,6 @@ add_mappings(struct encoder *e)
 
 /* -- samples -- */
 
-static int64_t
-whole(double value)
-{
-	/* 2^63 has an exact double, INT64_MAX has not. */
-	if (value >= 0x1p63)
-		return INT64_MAX;
-	return value <= -0x1p63 ? INT64_MIN : llround(value);
-}
-
 /* The label `bytes`: the size of the blocks of a stack.
  *
  * Readers that compute rates find a stack's earlier value by its addresses and labels, so the label must not drift with
@@ -197,15 +188,15 @@ size_label(const struct profile_sample *s)
 	weight = objects / (double)s->samples;
 	if (objects_var == 0 && bytes_var == 0 && objects == (double)s->samples) {
 		if (mean == round(mean)) /* every allocation was counted */
-			return whole(mean);
+			return profile_whole(mean);
 	} else if (weight > 8) {
 		/* Below that the variance of the count, kept in sixteenths, is too coarse to tell. What rounding does to the
 		 * mean: half a byte of each sample's w * s, 2^-17 of its w. */
 		if (fabs(mean - round(mean)) <= (0.5 + mean * 0x1p-17) / weight &&
 		    fabs(bytes_var / objects_var / (mean * mean) - 1) <= 0.001)
-			return whole(mean);
+			return profile_whole(mean);
 	}
-	return mean < 1 ? 1 : whole(exp2(round(log2(mean))));
+	return mean < 1 ? 1 : profile_whole(exp2(round(log2(mean))));
 }
 
 static pb_sample *
@@ -221,14 +212,29 @@ new_sample(struct encoder *e)
 	return to;
 }
 
-static void
-add_sample(struct encoder *e, const struct profile_sample *s)
+/* What a sample has in the sum for good. */
+static int64_t
+summed(const struct encoder *e, size_t sample, unsigned k)
 {
-	pb_sample *to = new_sample(e);
-	int64_t size = size_label(s);
+	int64_t in_sum = k < SHOWN_MONOTONE ? e->plan->served[sample].summed[k] : 0;
+	int64_t value = profile_whole(e->p->samples[sample].value[k]);
 
+	return in_sum < value ? in_sum : value > 0 ? value : 0;
+}
+
+static void
+add_sample(struct encoder *e, size_t sample)
+{
+	const struct profile_sample *s = &e->p->samples[sample];
+	struct shown_stack *served = &e->plan->served[sample];
+	pb_sample *to = new_sample(e);
+	int64_t size;
+
+	if (!e->plan->known[sample])
+		served->size_label = size_label(s);
+	size = served->size_label;
 	for (unsigned k = 0; k < PROFILE_VALUES; k++)
-		to->value[k] = whole(s->value[k]);
+		to->value[k] = profile_whole(s->value[k]) - summed(e, sample, k);
 	for (uint32_t k = 0; k < s->depth; k++)
 		e->stack[e->n_stack++] = add_location(e, e->p->stack[s->first_location + k]);
 	to->n_location_id = s->depth;
@@ -254,22 +260,23 @@ address_taken(const struct profile *p, uint64_t address)
 	return false;
 }
 
-/* One sample for all that were not kept. */
+/* One sample for all that were not kept. In whole numbers, so that a stack which leaves changes no total. */
 static void
 add_other(struct encoder *e)
 {
-	double sum[PROFILE_VALUES] = { 0 };
 	uint64_t address = FOLD_ADDRESS;
 	pb_function *f = e->function_pointers[e->message.n_function] = &e->functions[e->message.n_function];
 	pb_location *l;
 	pb_sample *to = new_sample(e);
 
-	for (size_t i = e->n_kept; i < e->p->n_samples; i++) {
-		for (unsigned k = 0; k < PROFILE_VALUES; k++)
-			sum[k] += e->p->samples[e->order[i]].value[k];
+	for (size_t i = 0; i < e->p->n_samples; i++) {
+		for (unsigned k = 0; k < PROFILE_VALUES; k++) {
+			int64_t part = e->plan->keep[i] ? summed(e, i, k) : profile_whole(e->p->samples[i].value[k]);
+
+			if (__builtin_add_overflow(to->value[k], part, &to->value[k]))
+				to->value[k] = part < 0 ? INT64_MIN : INT64_MAX;
+		}
 	}
-	for (unsigned k = 0; k < PROFILE_VALUES; k++)
-		to->value[k] = whole(sum[k]);
 	perftools__profiles__function__init(f);
 	f->id = ++e->message.n_function;
 	f->name = f->system_name = add_extra(e, "[other]");
@@ -360,9 +367,11 @@ fill(struct encoder *e, enum profile_value preferred, bool set_preferred, char *
 		m->default_sample_type = e->types[preferred].type;
 	add_comments(e, comments);
 	add_mappings(e);
-	for (size_t i = 0; i < e->n_kept; i++)
-		add_sample(e, &p->samples[e->order[i]]);
-	if (e->n_kept < p->n_samples)
+	for (size_t i = 0; i < p->n_samples; i++) {
+		if (e->plan->keep[i])
+			add_sample(e, i);
+	}
+	if (e->plan->rest)
 		add_other(e);
 	m->n_sample_type = PROFILE_VALUES;
 	m->sample_type = e->type_pointers;
@@ -386,7 +395,7 @@ static bool
 encoder_allocate(struct encoder *e)
 {
 	const struct profile *p = e->p;
-	size_t n_strings = strings_count(p->strings) + p->n_mappings + EXTRAS_MAX, kept = e->n_kept + 1;
+	size_t n_strings = strings_count(p->strings) + p->n_mappings + EXTRAS_MAX, kept = e->plan->n_keep + 1;
 
 	return allocate(&e->string_id, strings_count(p->strings), sizeof(*e->string_id)) &&
 	       allocate(&e->location_id, p->n_locations, sizeof(*e->location_id)) &&
@@ -431,17 +440,17 @@ encoder_done(struct encoder *e)
 	free(e->function_pointers);
 }
 
-/* The message with the first n_kept samples, unpacked, if it is no larger than max bytes; -EFBIG and its size otherwise. */
+/* The message as planned, unpacked, if it is no larger than max bytes; -EFBIG and its size otherwise. */
 static int
-encode(const struct profile *p, const uint32_t *order, size_t n_kept, enum profile_value preferred, bool set_preferred,
-       size_t max, uint8_t **ret, size_t *ret_size)
+encode(struct showing *plan, enum profile_value preferred, bool set_preferred, size_t max, uint8_t **ret,
+       size_t *ret_size)
 {
-	struct encoder e = { .p = p, .order = order, .n_kept = n_kept };
+	struct encoder e = { .p = plan->p, .plan = plan };
 	struct text text = { 0 };
 	uint8_t *plain = NULL;
 	int r = -ENOMEM;
 
-	write_comments(p, p->n_samples - n_kept, &text);
+	write_comments(e.p, e.p->n_samples - plan->n_keep, &text);
 	if (text.failed || !encoder_allocate(&e))
 		goto out;
 	fill(&e, preferred, set_preferred, text.data);
@@ -462,33 +471,64 @@ out:
 	return r;
 }
 
-int
-profile_encode_pprof(const struct profile *p, enum profile_value preferred, bool set_preferred, uint8_t **ret,
-		     size_t *ret_size)
+/* Encode what readers can take. With a shown, the room that its stacks need by their mean size tells how many more may come, so
+ * that there are places left for later ones, also where bytes are what is short. */
+static int
+encode_within(struct showing *plan, enum profile_value preferred, bool set_preferred, uint8_t **ret, size_t *ret_size)
 {
-	bool some_go = p->n_samples > SAMPLES_MAX;
-	size_t n_kept = some_go ? SAMPLES_MAX - 1 : p->n_samples, size = 0;
-	uint32_t *order = fold_order(p, some_go);
-	uint8_t *plain = NULL;
-	int r = -ENOMEM;
+	size_t room = SAMPLES_MAX;
+	int r = showing_choose(plan, room);
 
-	if (!order)
-		return -ENOMEM;
-	while ((r = encode(p, order, n_kept, preferred, set_preferred, n_kept > 0 ? SIZE_MAX_PLAIN : SIZE_MAX, &plain,
-			   &size)) == -EFBIG) {
-		if (!some_go) {
-			free(order);
-			some_go = true;
-			order = fold_order(p, true);
-			if (!order)
-				return -ENOMEM;
-		}
+	while (r == 0) {
+		size_t kept = plan->n_keep, allowed;
+
+		/* What was served before is served again, however long its numbers have become. */
+		r = encode(plan, preferred, set_preferred, kept > plan->n_known ? SIZE_MAX_PLAIN : SIZE_MAX, ret,
+			   ret_size);
+		if (r < 0 && r != -EFBIG)
+			break;
 		/* A little less than in proportion, so that two or three rounds do. */
-		n_kept = (size_t)((double)n_kept * 0.95 * SIZE_MAX_PLAIN / (double)size);
+		allowed = (size_t)((double)kept * 0.95 * SIZE_MAX_PLAIN / (double)*ret_size);
+		if (r == 0 && (!plan->shown || allowed >= room))
+			break;
+		if (allowed < room)
+			room = allowed;
+		if (showing_choose(plan, room) < 0) {
+			r = -ENOMEM;
+			break;
+		}
+		if (r == 0 && plan->n_keep == kept)
+			break;
+		free(*ret);
+		*ret = NULL;
+		r = 0;
 	}
+	if (r < 0) {
+		free(*ret);
+		*ret = NULL;
+	}
+	return r;
+}
+
+int
+profile_encode_pprof(const struct profile *p, struct shown *shown, enum profile_value preferred, bool set_preferred,
+		     uint8_t **ret, size_t *ret_size)
+{
+	struct showing plan;
+	uint8_t *plain = NULL;
+	size_t size = 0;
+	int r = showing_init(&plan, p, shown);
+
+	if (r == 0)
+		r = encode_within(&plan, preferred, set_preferred, &plain, &size);
 	if (r == 0)
 		r = gzip_pack(plain, size, GZIP_LEVEL, ret, ret_size);
+	if (r == 0) {
+		r = showing_commit(&plan);
+		if (r < 0)
+			free(*ret);
+	}
 	free(plain);
-	free(order);
+	showing_done(&plan);
 	return r;
 }

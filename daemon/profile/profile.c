@@ -252,3 +252,12 @@ profile_error(double variance)
 {
 	return variance > 0 ? sqrt(variance) : 0;
 }
+
+int64_t
+profile_whole(double value)
+{
+	/* 2^63 has an exact double, INT64_MAX has not. */
+	if (value >= 0x1p63)
+		return INT64_MAX;
+	return value <= -0x1p63 ? INT64_MIN : llround(value);
+}

@@ -92,9 +92,15 @@ void profile_free(struct profile *p);
 /* Standard error of a value, for showing "312 MB +/- 18 MB": sqrt of the variance. */
 double profile_error(double variance);
 
-/* Encoders. Each appends to nothing: *ret is malloced, *ret_size its bytes. 0 or -ENOMEM. */
-int profile_encode_pprof(const struct profile *p, enum profile_value preferred, bool set_preferred, uint8_t **ret,
-			 size_t *ret_size); /* gzip */
+/* The nearest whole number that there is. */
+int64_t profile_whole(double value);
+
+struct shown; /* shown.h */
+
+/* Encoders. Each appends to nothing: *ret is malloced, *ret_size its bytes. 0 or -ENOMEM. `shown`: what was served of this target
+ * before, brought up to date; NULL where nobody compares. */
+int profile_encode_pprof(const struct profile *p, struct shown *shown, enum profile_value preferred, bool set_preferred,
+			 uint8_t **ret, size_t *ret_size); /* gzip */
 int profile_encode_text(const struct profile *p, char **ret, size_t *ret_size); /* Go's debug=1 form */
 
 /* gperftools' forms for /pprof/heap and /pprof/growth, unscaled ("@ heapprofile", "@ growth"), or raw counts with

@@ -76,7 +76,7 @@ measure(uint32_t n_sites, uint32_t depth)
 			exit(1);
 		take_least(&t.build, now_ms() - start);
 		start = now_ms();
-		if (profile_encode_pprof(p, PROFILE_INUSE_SPACE, false, &packed, &pprof_size) < 0)
+		if (profile_encode_pprof(p, NULL, PROFILE_INUSE_SPACE, false, &packed, &pprof_size) < 0)
 			exit(1);
 		take_least(&t.pprof, now_ms() - start);
 		free(packed);

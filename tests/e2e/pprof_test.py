@@ -381,21 +381,48 @@ def metrics_are_compressed_only_for_who_asks(place):
 	check_eq(names(plain.text), names(curl.text), "the metrics as curl unpacks them")
 
 
-@test
-def cumulative_values_never_go_down_while_the_target_lives(place):
-	server, prefix, _ = leaky(place, rounds=2000, size=300, period=4096)
-	last = {}
-	for i in range(6):
-		more_rounds(server)
-		p = server.profile(prefix + "/debug/pprof/allocs")
+def follow(server, path, step, rounds):
+	"""Ask again and again as a client that subtracts does; the last profile."""
+	last, p = {}, None
+	for i in range(rounds):
+		step(i)
+		p = server.profile(path)
 		now = {}
 		for s in p.samples:
 			check(p.key(s) not in now, "stack and labels tell the samples apart")
 			now[p.key(s)] = s.values[:2]
-		for key, values in last.items():
-			check(key in now and all(b >= a for a, b in zip(values, now[key])), "alloc_* never decrease", (key, values, now.get(key)))
+		gone = [k for k in last if k not in now]
+		check(not gone, f"round {i}: of {len(last)} samples none vanishes", (len(gone), gone[:3]))
+		down = [(k, v, now[k]) for k, v in last.items() if any(b < a for a, b in zip(v, now[k]))]
+		check(not down, f"round {i}: alloc_* never decrease", (len(down), down[:3]))
 		last = now
 	check(last, "there are samples")
+	return p
+
+
+@test
+def cumulative_values_never_go_down_while_the_target_lives(place):
+	server, prefix, _ = leaky(place, rounds=2000, size=300, period=4096)
+	follow(server, prefix + "/debug/pprof/allocs", lambda _: more_rounds(server), 6)
+
+
+@test
+def nor_where_there_are_more_stacks_than_readers_take(place):
+	server = place.heapd_run([place.compile("branches.c", flags=("-g", "-O1"))], "--period", "1", stdin=subprocess.PIPE)
+	prefix = f"/targets/{server.target(name='branches')['id']}"
+
+	def step(i):
+		server.running.process.stdin.write(b"x")
+		server.running.process.stdin.flush()
+		wait_until(lambda: server.running.text.count("round") > i, "a round is done", running=server.running)
+	p = follow(server, prefix + "/debug/pprof/heap", step, 4)
+	check("[other]" in p.cumulative("alloc_space"), "some are folded")
+	check(len(p.samples) <= 16000 and p.size <= 4 << 20, "readers take it", (len(p.samples), p.size))
+	api = server.get("/api/v1" + prefix).good().json()["totals"]
+	check_eq(api["alloc_space"]["value"], p.total("alloc_space"), "all bytes allocated")
+	check_eq(api["inuse_space"]["value"], p.total("inuse_space"), "all bytes in use")
+	late = p.cumulative("inuse_space").get("late_leak", 0)
+	check_eq(64 << 20, late, "bytes of a stack that was small first and is the largest now")
 
 
 @test

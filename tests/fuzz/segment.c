@@ -122,7 +122,7 @@ encode(const struct snapshot *snapshot, size_t form)
 
 	MUST(profile_new(&source, 1, &p) == 0);
 	if (form % 8 == 0) {
-		MUST(profile_encode_pprof(p, PROFILE_INUSE_SPACE, false, &packed, &size) == 0);
+		MUST(profile_encode_pprof(p, NULL, PROFILE_INUSE_SPACE, false, &packed, &size) == 0);
 		free(packed);
 	} else if (form % 8 < 4) {
 		MUST(profile_encode_text(p, &text, &size) == 0 && strlen(text) == size);

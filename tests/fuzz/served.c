@@ -61,6 +61,7 @@ served(unsigned n)
 	MUST(targets_new(dirs, &routes.targets) == 0);
 	MUST(symbols_new(&names, &routes.symbols) == 0);
 	MUST(cache_new(&routes.cache) == 0);
+	MUST(shown_all_new(&routes.shown_all) == 0);
 	routes.since_ns = 1;
 	return &routes;
 }

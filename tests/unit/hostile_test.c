@@ -41,12 +41,14 @@ routes_open(void)
 	CHECK_EQ(0, symbols_new(&names, &symbols));
 	routes = (struct routes){ .targets = targets, .symbols = symbols, .scheme = "http" };
 	CHECK_EQ(0, cache_new(&routes.cache));
+	CHECK_EQ(0, shown_all_new(&routes.shown_all));
 }
 
 static void
 routes_close(void)
 {
 	cache_free(routes.cache);
+	shown_all_free(routes.shown_all);
 	symbols_free(symbols);
 	targets_free(targets);
 }

@@ -152,7 +152,7 @@ try_pprof(void)
 	static size_t expected;
 	uint8_t *packed = NULL;
 	size_t size = 0;
-	int r = profile_encode_pprof(profile, PROFILE_INUSE_SPACE, true, &packed, &size);
+	int r = profile_encode_pprof(profile, NULL, PROFILE_INUSE_SPACE, true, &packed, &size);
 
 	free(packed);
 	check_whole(r, size, &expected);

@@ -8,6 +8,7 @@
 
 #include "fake_snapshot.h"
 #include "gzip.h"
+#include "shown.h"
 #include "test.h"
 
 typedef Perftools__Profiles__Profile pb_profile;
@@ -27,14 +28,14 @@ segment(void)
 
 /* Encode, check, decode. */
 static pb_profile *
-encode(const struct profile *p, enum profile_value preferred, bool set_preferred)
+encode_again(const struct profile *p, struct shown *shown, enum profile_value preferred, bool set_preferred)
 {
 	uint8_t *packed = NULL;
 	size_t size = 0;
 	const char *why;
 	pb_profile *m;
 
-	CHECK_EQ(0, profile_encode_pprof(p, preferred, set_preferred, &packed, &size));
+	CHECK_EQ(0, profile_encode_pprof(p, shown, preferred, set_preferred, &packed, &size));
 	why = pprof_check(packed, size);
 	if (why)
 		printf("# %s\n", why);
@@ -43,6 +44,12 @@ encode(const struct profile *p, enum profile_value preferred, bool set_preferred
 	CHECK(m != NULL);
 	free(packed);
 	return m;
+}
+
+static pb_profile *
+encode(const struct profile *p, enum profile_value preferred, bool set_preferred)
+{
+	return encode_again(p, NULL, preferred, set_preferred);
 }
 
 static pb_profile *
@@ -177,7 +184,7 @@ TEST(empty_profiles_are_valid_too)
 	release(m);
 	/* Without any source not even a time is known. */
 	CHECK_EQ(0, profile_new(NULL, 0, &p));
-	CHECK_EQ(0, profile_encode_pprof(p, PROFILE_INUSE_SPACE, false, &packed, &size));
+	CHECK_EQ(0, profile_encode_pprof(p, NULL, PROFILE_INUSE_SPACE, false, &packed, &size));
 	m = pprof_decode(packed, size);
 	CHECK(m != NULL);
 	release(m);
@@ -193,8 +200,8 @@ TEST(equal_profiles_are_equal_bytes)
 	uint8_t *a = NULL, *b = NULL;
 	size_t a_size = 0, b_size = 1;
 
-	CHECK_EQ(0, profile_encode_pprof(p, PROFILE_INUSE_SPACE, false, &a, &a_size));
-	CHECK_EQ(0, profile_encode_pprof(p, PROFILE_INUSE_SPACE, false, &b, &b_size));
+	CHECK_EQ(0, profile_encode_pprof(p, NULL, PROFILE_INUSE_SPACE, false, &a, &a_size));
+	CHECK_EQ(0, profile_encode_pprof(p, NULL, PROFILE_INUSE_SPACE, false, &b, &b_size));
 	CHECK_EQ(a_size, b_size);
 	CHECK(a_size == b_size && memcmp(a, b, a_size) == 0);
 	free(a);
@@ -300,6 +307,151 @@ TEST(more_bytes_than_readers_take_are_folded_too)
 	release(m);
 	profile_free(p);
 	fake_free(f);
+}
+
+/* -- one profile after the other -- */
+
+/* What a client knows of a sample: its addresses, as one number, and its label. */
+struct seen {
+	uint64_t key, label;
+	int64_t value[4];
+};
+
+static int
+compare_seen(const void *left, const void *right)
+{
+	const struct seen *a = left, *b = right;
+
+	return a->key < b->key ? -1 : a->key > b->key;
+}
+
+static struct seen *
+see(const pb_profile *m)
+{
+	struct seen *seen = calloc(m->n_sample + 1, sizeof(*seen));
+
+	CHECK(seen != NULL);
+	for (size_t i = 0; i < m->n_sample; i++) {
+		const Perftools__Profiles__Sample *s = m->sample[i];
+
+		for (size_t k = 0; k < s->n_location_id; k++)
+			seen[i].key =
+				(seen[i].key ^ m->location[s->location_id[k] - 1]->address) * UINT64_C(1099511628211);
+		seen[i].label = s->n_label > 0 ? (uint64_t)s->label[0]->num : 0;
+		memcpy(seen[i].value, s->value, sizeof(seen[i].value));
+	}
+	qsort(seen, m->n_sample, sizeof(*seen), compare_seen);
+	return seen;
+}
+
+static const struct seen *
+find_seen(const struct seen *seen, size_t n, uint64_t key)
+{
+	return bsearch(&(struct seen){ .key = key }, seen, n, sizeof(*seen), compare_seen);
+}
+
+static int64_t
+other(const pb_profile *m)
+{
+	for (size_t i = 0; i < m->n_sample; i++) {
+		if (strcmp(leaf_name(m, i), "[other]") == 0)
+			return m->sample[i]->value[1];
+	}
+	return -1;
+}
+
+/* Encode n_stacks stacks of that depth, of which the ranking changes and the last `late` come later, again and again, and
+ * compare as a client that subtracts would. */
+static void
+follow(uint32_t n_stacks, uint32_t depth, uint32_t late)
+{
+	struct fake_segment *f = fake_large(n_stacks, depth);
+	uint32_t all = f->used[HEAPD_SITES];
+	struct shown_all *shown_all = NULL;
+	struct seen *before = NULL;
+	size_t n_before = 0;
+	int64_t rest = -1;
+
+	CHECK_EQ(0, shown_all_new(&shown_all));
+	for (uint32_t round = 0; round < 4; round++) {
+		struct shown *shown = shown_take(shown_all, 1);
+		struct profile *p;
+		struct seen *now;
+		pb_profile *m;
+		double totals[4];
+		uint32_t big = all - late - 1 - round;
+		bool large = false;
+
+		f->used[HEAPD_SITES] = round == 0 ? all - late : all;
+		/* One that was small becomes the largest, and many change places. */
+		if (round > 0)
+			fake_count(f, big, 1 << 20, 2000, 0);
+		for (uint32_t i = round; i < f->used[HEAPD_SITES]; i += 7)
+			fake_count(f, i, 100 + 50 * (i * 37 % 101), 3 * round * (i % 5), round * (i % 5));
+		p = fake_profile(&f, 1);
+		m = encode_again(p, shown, PROFILE_INUSE_SPACE, false);
+		shown_give(shown_all, shown);
+		sum(m, totals);
+		for (unsigned k = 0; k < 4; k++)
+			CHECK_NEAR(p->total[k], totals[k], n_stacks);
+		now = see(m);
+		for (size_t i = 0; i < n_before; i++) {
+			const struct seen *s = find_seen(now, m->n_sample, before[i].key);
+
+			if (!s || s->label != before[i].label || s->value[0] < before[i].value[0] ||
+			    s->value[1] < before[i].value[1]) {
+				printf("# round %u: sample %zu of %zu\n", round, i, n_before);
+				CHECK(!"a sample went down or away");
+				break;
+			}
+		}
+		CHECK(other(m) >= rest);
+		rest = other(m);
+		CHECK(rest >= 0);
+		/* What is large is shown by itself, with all that it has in use. */
+		for (size_t i = 0; i < m->n_sample; i++)
+			large |=
+				m->sample[i]->value[3] > INT64_C(1000) << 20 && strcmp(leaf_name(m, i), "[other]") != 0;
+		CHECK(round == 0 || large);
+		free(before);
+		before = now;
+		n_before = m->n_sample;
+		release(m);
+		profile_free(p);
+	}
+	free(before);
+	shown_all_free(shown_all);
+	fake_free(f);
+}
+
+TEST(what_was_served_by_itself_stays_so_and_no_cumulative_value_goes_down)
+{
+	follow(22000, 4, 3000);
+}
+
+TEST(nor_where_bytes_are_what_is_short)
+{
+	follow(15900, 128, 3000);
+}
+
+TEST(a_target_that_nobody_asks_for_is_forgotten_and_no_other)
+{
+	struct shown_all *shown_all = NULL;
+	struct shown *first, *taken;
+
+	CHECK_EQ(0, shown_all_new(&shown_all));
+	first = shown_take(shown_all, 0);
+	shown_give(shown_all, first);
+	taken = shown_take(shown_all, 1);
+	for (uint64_t i = 2; i < 10 * SHOWN_MAX; i++) {
+		CHECK(first == shown_take(shown_all, 0)); /* asked for all the time */
+		shown_give(shown_all, first);
+		shown_give(shown_all, shown_take(shown_all, i));
+	}
+	shown_give(shown_all, taken);
+	CHECK(taken == shown_take(shown_all, 1));
+	shown_give(shown_all, taken);
+	shown_all_free(shown_all);
 }
 
 TEST(hostile_names_and_stacks_come_out_as_valid_profiles)
