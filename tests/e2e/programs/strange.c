@@ -1,5 +1,5 @@
 /* strange - allocates 100 blocks of 100 bytes each from code and stacks that no unwinder can be sure of, and keeps them:
- * unwind tables that lie, garbage frame pointers, no tables, code made at run time, a call through NULL, fibres beside
+ * a misaligned stack, unwind tables that lie, garbage frame pointers, no tables, code made at run time, a call through NULL, fibres beside
  * memory that may not be touched, fibres inside the thread's own stack, a deep recursion. Prints "done".
  */
 #define _GNU_SOURCE
@@ -18,48 +18,36 @@
 #define SIZE 100
 
 void *(*allocate)(size_t) = malloc;
+void (*release)(void *) = free;
 
+/* clang-format off */
 #define FUNCTION(name, body) \
-	".type " #name ",@function\n .globl " #name "\n " #name ": " body "\n .size " #name ",. - " #name "\n"
+	__asm__(".text\n .type " #name ",@function\n .globl " #name "\n " #name ": " body "\n .size " #name ",. - " #name "\n");
+#define WITH_TABLES(name, body) FUNCTION(name, ".cfi_startproc\n" body "ret\n .cfi_endproc\n")
+#define CALL "mov $100,%edi\n call *allocate(%rip)\n"
+#define BY_FP_START "push %rbp\n .cfi_def_cfa_offset 16\n .cfi_offset 6,-16\n .cfi_def_cfa 6,16\n"
+#define BY_FP_END ".cfi_def_cfa 7,16\n pop %rbp\n .cfi_def_cfa_offset 8\n"
 
-#define CALL " mov $100,%edi\n call *allocate(%rip)\n "
+/* With a stack that is on no multiple of 16. */
+WITH_TABLES(misaligned, "sub $16,%rsp\n .cfi_def_cfa_offset 24\n" CALL "add $16,%rsp\n .cfi_def_cfa_offset 8\n")
+WITH_TABLES(free_misaligned, "sub $16,%rsp\n .cfi_def_cfa_offset 24\n call *release(%rip)\n add $16,%rsp\n .cfi_def_cfa_offset 8\n")
+WITH_TABLES(cfa_too_far, "sub $8,%rsp\n .cfi_def_cfa_offset 1<<30\n" CALL ".cfi_def_cfa_offset 16\n add $8,%rsp\n")
+WITH_TABLES(cfa_a_word_off, "sub $8,%rsp\n .cfi_def_cfa_offset 24\n" CALL ".cfi_def_cfa_offset 16\n add $8,%rsp\n")
+WITH_TABLES(cfa_below, "sub $8,%rsp\n .cfi_def_cfa_offset -4096\n" CALL ".cfi_def_cfa_offset 16\n add $8,%rsp\n")
+WITH_TABLES(fp_garbage, BY_FP_START "mov $0x4141414141414140,%rbp\n" CALL BY_FP_END)
+WITH_TABLES(fp_unmapped, BY_FP_START "mov $4096,%rbp\n" CALL BY_FP_END)
+WITH_TABLES(fp_at_the_end, BY_FP_START "mov stack_end(%rip),%rbp\n sub $8,%rbp\n" CALL BY_FP_END)
+WITH_TABLES(return_nowhere, ".cfi_undefined 16\n sub $8,%rsp\n" CALL "add $8,%rsp\n")
+FUNCTION(no_tables, "push %rbp\n mov $0x1234567,%ebp\n" CALL "pop %rbp\n ret\n")
+FUNCTION(no_tables_but_fp, "push %rbp\n mov %rsp,%rbp\n" CALL "pop %rbp\n ret\n")
+/* switch_stack(to, function): no tables, junk for a frame pointer, nothing sensible below */
+FUNCTION(switch_stack, "push %rbx\n push %rbp\n push %r12\n mov %rsp,%rbx\n mov %rdi,%rsp\n mov %rsi,%rax\n"
+	"mov $0x7fffffffffffff0,%rbp\n call *%rax\n mov %rbx,%rsp\n pop %r12\n pop %rbp\n pop %rbx\n ret\n")
+/* clang-format on */
 
-__asm__(".text\n" FUNCTION(cfa_too_far, ".cfi_startproc\n sub $8,%rsp\n .cfi_def_cfa_offset 1<<30\n" CALL
-					".cfi_def_cfa_offset 16\n add $8,%rsp\n ret\n .cfi_endproc\n")
-		FUNCTION(cfa_a_word_off, ".cfi_startproc\n sub $8,%rsp\n .cfi_def_cfa_offset 24\n" CALL
-					 ".cfi_def_cfa_offset 16\n add $8,%rsp\n ret\n .cfi_endproc\n")
-			FUNCTION(cfa_below, ".cfi_startproc\n sub $8,%rsp\n .cfi_def_cfa_offset -4096\n" CALL
-					    ".cfi_def_cfa_offset 16\n add $8,%rsp\n ret\n .cfi_endproc\n")
-				FUNCTION(fp_garbage,
-					 ".cfi_startproc\n push %rbp\n .cfi_def_cfa_offset 16\n .cfi_offset 6,-16\n "
-					 ".cfi_def_cfa 6,16\n"
-					 "mov $0x4141414141414140,%rbp\n" CALL
-					 ".cfi_def_cfa 7,16\n pop %rbp\n .cfi_def_cfa_offset 8\n ret\n"
-					 ".cfi_endproc\n") FUNCTION(fp_unmapped,
-								    ".cfi_startproc\n push %rbp\n .cfi_def_cfa_offset "
-								    "16\n .cfi_offset 6,-16\n .cfi_def_cfa 6,16\n"
-								    "mov $4096,%rbp\n" CALL
-								    ".cfi_def_cfa 7,16\n pop %rbp\n "
-								    ".cfi_def_cfa_offset 8\n ret\n .cfi_endproc\n")
-					FUNCTION(fp_at_the_end, ".cfi_startproc\n push %rbp\n .cfi_def_cfa_offset 16\n "
-								".cfi_offset 6,-16\n .cfi_def_cfa 6,16\n"
-								"mov stack_end(%rip),%rbp\n sub $8,%rbp\n" CALL
-								".cfi_def_cfa 7,16\n pop %rbp\n .cfi_def_cfa_offset "
-								"8\n ret\n .cfi_endproc\n")
-						FUNCTION(no_tables,
-							 "push %rbp\n mov $0x1234567,%ebp\n" CALL "pop %rbp\n ret\n")
-							FUNCTION(no_tables_but_fp,
-								 "push %rbp\n mov %rsp,%rbp\n" CALL "pop %rbp\n ret\n")
-								FUNCTION(return_nowhere,
-									 ".cfi_startproc\n .cfi_undefined 16\n sub "
-									 "$8,%rsp\n" CALL
-									 "add $8,%rsp\n ret\n .cfi_endproc\n")
-	/* switch_stack(to, function): no tables, junk for a frame pointer, nothing sensible below */
-	FUNCTION(switch_stack,
-		 "push %rbx\n push %rbp\n push %r12\n mov %rsp,%rbx\n mov %rdi,%rsp\n mov %rsi,%rax\n"
-		 "mov $0x7fffffffffffff0,%rbp\n call *%rax\n mov %rbx,%rsp\n pop %r12\n pop %rbp\n pop %rbx\n ret\n"));
-void *cfa_too_far(void), *cfa_a_word_off(void), *cfa_below(void), *fp_garbage(void), *fp_unmapped(void),
-	*fp_at_the_end(void), *no_tables(void), *no_tables_but_fp(void), *return_nowhere(void);
+void *misaligned(void), *cfa_too_far(void), *cfa_a_word_off(void), *cfa_below(void), *fp_garbage(void),
+	*fp_unmapped(void), *fp_at_the_end(void), *no_tables(void), *no_tables_but_fp(void), *return_nowhere(void);
+void free_misaligned(void *block);
 void switch_stack(void *to, void (*function)(void));
 uintptr_t stack_end;
 
@@ -196,14 +184,16 @@ deep(int n)
 int
 main(void)
 {
-	static void *(*const functions[])(void) = { cfa_too_far,    cfa_a_word_off,  cfa_below, fp_garbage,
-						    fp_unmapped,    fp_at_the_end,   no_tables, no_tables_but_fp,
-						    return_nowhere, made_at_run_time };
+	static void *(*const functions[])(void) = { misaligned,       cfa_too_far,    cfa_a_word_off,  cfa_below,
+						    fp_garbage,       fp_unmapped,    fp_at_the_end,   no_tables,
+						    no_tables_but_fp, return_nowhere, made_at_run_time };
 	extern void *__libc_stack_end;
 
 	stack_end = (uintptr_t)__libc_stack_end & ~(uintptr_t)15;
 	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
 		keep_all(functions[i]);
+	for (int i = 0; i < BLOCKS; i++)
+		free_misaligned(misaligned());
 	call_nothing();
 	fibres();
 	deep(100000);
