@@ -54,8 +54,8 @@ namespace_of(const char *pid, char ret[64])
 	ret[n > 0 ? n : 0] = '\0';
 }
 
-/* The last number of the line NSpid in /proc/PID/status; 0 if there is none. */
-static uint32_t
+/* The last number of the line NSpid in /proc/PID/status; 0 if there is none. Or -errno: cannot be told now. */
+static int64_t
 inner_pid_of(const char *pid)
 {
 	char path[300], text[4096], *line, *last;
@@ -64,30 +64,34 @@ inner_pid_of(const char *pid)
 
 	(void)snprintf(path, sizeof(path), "/proc/%s/status", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = read(fd, text, sizeof(text) - 1);
-		close(fd);
-	}
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	line = strstr(text, "\nNSpid:");
 	if (!line)
 		return 0;
 	line[1 + strcspn(line + 1, "\n")] = '\0';
 	last = strrchr(line, '\t');
-	return last ? (uint32_t)strtoul(last + 1, NULL, 10) : 0;
+	return last ? (int64_t)strtoul(last + 1, NULL, 10) : 0;
 }
 
-static void
+/* 0 or -errno. Without /proc there is nobody. */
+static int
 look(struct inner_pids *p)
 {
 	char ours[64], theirs[64];
 	DIR *proc = opendir("/proc");
 	struct dirent *d;
+	int r = 0;
 
 	p->n = 0;
+	if (!proc)
+		return errno == ENOENT ? 0 : -errno;
 	namespace_of("self", ours);
-	while (proc && ours[0] && (d = readdir(proc))) {
-		uint32_t inner_pid;
+	while (r == 0 && ours[0] && (d = readdir(proc))) {
+		int64_t inner_pid;
 
 		if (d->d_name[0] < '1' || d->d_name[0] > '9')
 			continue;
@@ -95,39 +99,43 @@ look(struct inner_pids *p)
 		if (!theirs[0] || strcmp(ours, theirs) == 0)
 			continue;
 		inner_pid = inner_pid_of(d->d_name);
-		if (inner_pid == 0 || array_reserve(&p->strangers, p->n, 1, &p->room, sizeof(*p->strangers)) < 0)
-			continue;
-		p->strangers[p->n++] = (struct stranger){ (uint32_t)strtoul(d->d_name, NULL, 10), inner_pid };
+		r = inner_pid < 0 ? (int)inner_pid
+				  : array_reserve(&p->strangers, p->n, 1, &p->room, sizeof(*p->strangers));
+		if (r == 0 && inner_pid > 0)
+			p->strangers[p->n++] =
+				(struct stranger){ (uint32_t)strtoul(d->d_name, NULL, 10), (uint32_t)inner_pid };
 	}
-	if (proc)
-		closedir(proc);
+	closedir(proc);
+	return r;
 }
 
-uint32_t
+int
 inner_pids_find(struct inner_pids *p, uint32_t inner_pid, uint64_t start_time, const struct stat *file,
-		const char *name, uint64_t *ret_start_time)
+		const char *name, uint32_t *ret_pid, uint64_t *ret_start_time)
 {
 	time_t now = time(NULL);
+	int r = 0;
 
 	/* A process is older than its file: one look does for all files that were there well before it. */
 	if (file->st_ctime + 1 >= p->looked || now - p->looked > LOOK_AGAIN_S || now < p->looked) {
-		p->looked = now;
-		look(p);
+		r = look(p);
+		p->looked = r == 0 ? now : 0;
 	}
-	for (size_t i = 0; i < p->n; i++) {
+	for (size_t i = 0; i < p->n && r == 0; i++) {
 		const struct stranger *s = &p->strangers[i];
 		uint64_t started = 0;
-		int r;
 
-		if (s->inner_pid != inner_pid || life_start_time(s->pid, &started) <= 0)
+		if (s->inner_pid != inner_pid)
 			continue;
-		r = life_maps(s->pid, file, name);
+		r = life_start_time(s->pid, &started);
+		if (r > 0)
+			r = life_maps(s->pid, file, name);
 		if (r == -EACCES || r == -EPERM)
 			r = start_time != 0 && start_time == started;
 		if (r > 0) {
+			*ret_pid = s->pid;
 			*ret_start_time = started;
-			return s->pid;
 		}
 	}
-	return 0;
+	return r;
 }

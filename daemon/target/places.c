@@ -309,7 +309,9 @@ refresh_roots(struct places *p)
 		}
 	}
 	free(roots);
-	return r == -ENOMEM ? r : 0; /* without /proc there are no other roots for us */
+	if (r < 0 && r != -ENOENT)
+		p->outdated = true; /* cannot be told now; without /proc there are no other roots for us */
+	return r == -ENOMEM ? r : 0;
 }
 
 /* The process that led us there has ended; others of its root may still be there. */

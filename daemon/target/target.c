@@ -216,25 +216,20 @@ static int
 identify(struct target *t, const struct target_source *from, const struct stat *file, int64_t now,
 	 struct target_watch *w)
 {
-	uint32_t pid;
 	int r = ask_alive(t->inner_pid, t->inner_start_time, file, from->name, now, w);
 
 	t->pid = t->inner_pid;
 	t->start_time = t->inner_start_time;
 	if (r == 0) {
-		pid = inner_pids_find(from->inner_pids, t->inner_pid, t->inner_start_time, file, from->name,
-				      &t->start_time);
+		r = inner_pids_find(from->inner_pids, t->inner_pid, t->inner_start_time, file, from->name, &t->pid,
+				    &t->start_time);
 		/* In a time namespace it began at another time. */
-		if (pid == 0 && life_start_time(t->inner_pid, &t->start_time) > 0 &&
-		    life_maps(t->inner_pid, file, from->name) > 0)
-			pid = t->inner_pid;
-		if (pid != 0) {
-			t->pid = pid;
+		if (r == 0 && life_start_time(t->inner_pid, &t->start_time) > 0)
+			r = life_maps(t->inner_pid, file, from->name) > 0;
+		if (r > 0)
 			w->maps_ms = now;
-			r = 1;
-		} else {
+		else
 			t->start_time = t->inner_start_time;
-		}
 	}
 	/* One without /proc does not know when it began. */
 	if (r > 0 && t->start_time == 0)
