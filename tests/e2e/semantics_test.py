@@ -40,5 +40,18 @@ def sizes_that_no_allocator_grants_are_refused_as_without_heapd(place):
 			check_eq(plain.text.splitlines(), under.text.splitlines(), f"what {name} refuses at period {period}")
 
 
+@test
+def a_broken_program_breaks_as_without_heapd(place):
+	program = place.compile("broken.c", flags=("-g", "-O1", "-w"))
+	ended = 0
+	for how in ("twice", "inside", "stack", "resize-stack", "resize-freed", "overrun", "top", "far", "large-twice", "nothing"):
+		plain = place.run([program, how])
+		ended += plain.code < 0
+		for period in ("1", "524288"):
+			under = place.run([program, how], env=place.preload(period))
+			check_eq((plain.code, plain.text, plain.errors), (under.code, under.text, under.errors), f"how {how} ended at period {period}")
+	check(ended >= 6, "of ten ways so many are noticed", ended)
+
+
 if __name__ == "__main__":
 	main()
