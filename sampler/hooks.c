@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "own.h"
 #include "real.h"
 #include "sample.h"
 
@@ -272,3 +273,20 @@ dlclose(void *handle)
 		sample_forget_modules();
 	return r;
 }
+
+/* -- for late.c -- */
+
+OWN(malloc);
+OWN(calloc);
+OWN(realloc);
+OWN(free);
+OWN(cfree);
+OWN(free_sized);
+OWN(free_aligned_sized);
+OWN(posix_memalign);
+OWN(aligned_alloc);
+OWN(memalign);
+OWN(valloc);
+OWN(pvalloc);
+OWN(malloc_usable_size);
+OWN(dlclose);

@@ -30,7 +30,8 @@ init(void)
 {
 	real_resolve();
 	thread_start();
-	options_get(); /* while there is one thread: others would not be sampled meanwhile */
+	if (!dynamic_is_late())
+		options_get(); /* while there is one thread: others would not be sampled meanwhile */
 	thread_self.quiet++;
 	look_for_sanitizers();
 	if (!dynamic_is_late() && extensions_find()) {

@@ -35,6 +35,16 @@ copy(char *to, size_t size, const char *from)
 	to[i] = '\0';
 }
 
+static size_t
+length(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n])
+		n++;
+	return n;
+}
+
 /* Decimal with an optional binary k, M or G; 0 if it is anything else or does not fit. */
 static uint64_t
 number(const char *text)
@@ -69,32 +79,49 @@ number(const char *text)
 }
 
 static void
-options_read(struct options *o)
+option_read(struct options *o, const char *entry)
 {
 	uint64_t n;
 	const char *v;
 
+	if ((v = value_of(entry, "HEAPD_PERIOD")) != NULL) {
+		n = number(v);
+		if (n >= 1 && n <= HEAPD_PERIOD_MAX)
+			o->period = n;
+	} else if ((v = value_of(entry, "HEAPD_MAX_SAMPLES")) != NULL) {
+		o->max_samples = number(v);
+	} else if ((v = value_of(entry, "HEAPD_SEED")) != NULL) {
+		o->seed = number(v);
+	} else if ((v = value_of(entry, "HEAPD_DIR")) != NULL) {
+		copy(o->dir, sizeof(o->dir), v);
+	} else if ((v = value_of(entry, "XDG_RUNTIME_DIR")) != NULL) {
+		copy(o->runtime_dir, sizeof(o->runtime_dir), v);
+	} else if ((v = value_of(entry, "HEAPD_NAME")) != NULL) {
+		copy(o->name, sizeof(o->name), v);
+	}
+}
+
+static void
+options_read(struct options *o)
+{
 	o->period = HEAPD_PERIOD_DEFAULT;
 	o->enabled = getauxval(AT_SECURE) == 0;
-	if (!o->enabled)
+	for (char **e = environ; o->enabled && e && *e; e++)
+		option_read(o, *e);
+}
+
+void
+options_set(const char *settings)
+{
+	int unread = 0;
+
+	if (!atomic_compare_exchange_strong_explicit(&state, &unread, 1, memory_order_acquire, memory_order_relaxed))
 		return;
-	for (char **e = environ; *e; e++) {
-		if ((v = value_of(*e, "HEAPD_PERIOD")) != NULL) {
-			n = number(v);
-			if (n >= 1 && n <= HEAPD_PERIOD_MAX)
-				o->period = n;
-		} else if ((v = value_of(*e, "HEAPD_MAX_SAMPLES")) != NULL) {
-			o->max_samples = number(v);
-		} else if ((v = value_of(*e, "HEAPD_SEED")) != NULL) {
-			o->seed = number(v);
-		} else if ((v = value_of(*e, "HEAPD_DIR")) != NULL) {
-			copy(o->dir, sizeof(o->dir), v);
-		} else if ((v = value_of(*e, "XDG_RUNTIME_DIR")) != NULL) {
-			copy(o->runtime_dir, sizeof(o->runtime_dir), v);
-		} else if ((v = value_of(*e, "HEAPD_NAME")) != NULL) {
-			copy(o->name, sizeof(o->name), v);
-		}
-	}
+	options.period = HEAPD_PERIOD_DEFAULT;
+	options.enabled = true;
+	for (const char *s = settings; *s; s += length(s) + 1)
+		option_read(&options, s);
+	atomic_store_explicit(&state, 2, memory_order_release);
 }
 
 const struct options *

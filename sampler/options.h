@@ -19,6 +19,10 @@ struct options {
 	char name[64]; /* HEAPD_NAME; "": the program's own */
 };
 
+/* Take these instead of the environment: NAME=VALUE strings, each ended by NUL, one more at the end. Only before the first need. The
+ * program may have any rights: whoever gives them had more. */
+void options_set(const char *settings);
+
 /* Borrowed, valid for ever, the same for all threads. Async-signal-safe. */
 const struct options *options_get(void);
 

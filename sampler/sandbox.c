@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "own.h"
 #include "pages.h"
 #include "process.h"
 #include "real.h"
@@ -163,3 +164,7 @@ sandbox_syscall(SYSCALL_PARAMETERS)
 		return syscall_closing(SYSCALL_ARGUMENTS);
 	return real.syscall(SYSCALL_ARGUMENTS);
 }
+
+/* For late.c. */
+OWN(prctl);
+OWN(syscall);

@@ -171,7 +171,7 @@ def products():
 		os.chmod(copy, 0o755)
 		with open(os.path.join(build_directory, ".lock")) as lock:
 			fcntl.flock(lock, fcntl.LOCK_EX)
-			for name in ("daemon/heapd", "sampler", "tests/targets"):
+			for name in ("daemon/heapd", "daemon/heapd-inject", "sampler", "tests/targets"):
 				source, target = os.path.join(build_directory, name), os.path.join(copy, name)
 				os.makedirs(os.path.dirname(target), exist_ok=True)
 				if os.path.isdir(source):

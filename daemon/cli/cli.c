@@ -9,9 +9,10 @@
 #include "log.h"
 #include "worker.h"
 
-const struct command *const commands[] = { &run_command,  &serve_command,         &list_command,
-					   &top_command,  &fetch_command,         &set_command,
-					   &help_command, &symbol_worker_command, NULL };
+const struct command *const commands[] = { &run_command,  &attach_command, &serve_command,
+					   &list_command, &top_command,    &fetch_command,
+					   &set_command,  &help_command,   &symbol_worker_command,
+					   NULL };
 
 const struct command *
 command_find(const char *name)

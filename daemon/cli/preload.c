@@ -133,6 +133,17 @@ preload_find(char **ret, struct text *why)
 	return r;
 }
 
+int
+preload_library(char **ret, struct text *why)
+{
+	int r = preload_find(ret, why);
+	char *platform = r == 0 ? strstr(*ret, BY_PLATFORM) : NULL;
+
+	if (platform)
+		(void)snprintf(platform, sizeof(BY_PLATFORM), "/" LIBRARY);
+	return r;
+}
+
 /* The value of NAME=VALUE if the entry is for this name. */
 static const char *
 value_of(const char *entry, const char *name)

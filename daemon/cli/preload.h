@@ -19,6 +19,9 @@ struct preload_options {
  * it where the library is laid out so: loaders of other kinds then find another one, or none, and start their program. */
 int preload_find(char **ret, struct text *why);
 
+/* The same as the path of a file. */
+int preload_library(char **ret, struct text *why);
+
 /* Our environment with what makes the program a target; NULL-terminated, malloced as one block with its strings. NULL
  * without memory. */
 char **preload_environment(const struct preload_options *options);

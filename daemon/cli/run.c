@@ -23,7 +23,6 @@
  * copy the ended ones before they are cleared away. */
 #define LOOK_MS 2000
 #define GATHER_MS 200
-#define MAX_SAMPLES_MAX 1000000000 /* more than any program can */
 
 struct run_options {
 	struct listen_options listen;
@@ -48,7 +47,7 @@ static const struct option run_table[] = {
 	  .offset = offsetof(struct run_options, max_samples),
 	  .argument = "N",
 	  .least = 1,
-	  .most = MAX_SAMPLES_MAX,
+	  .most = MAX_SAMPLES_MOST,
 	  .sentence =
 		  "Take about N samples a second at most in each process: the period grows by itself when the program "
 		  "allocates faster, and shrinks again." },
@@ -130,7 +129,7 @@ max_samples_check(struct run_options *options)
 
 	if (options->max_samples || !wanted)
 		return 0;
-	if (number_parse(wanted, &options->max_samples) == 0 && options->max_samples <= MAX_SAMPLES_MAX)
+	if (number_parse(wanted, &options->max_samples) == 0 && options->max_samples <= MAX_SAMPLES_MOST)
 		return 0;
 	log_line("HEAPD_MAX_SAMPLES=%s in the environment: the ceiling must be a whole number of samples a second, 0 "
 		 "for none",
