@@ -1,7 +1,9 @@
 /* preload.c - see preload.h. */
 #include "preload.h"
 
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -72,6 +74,26 @@ prefer_platform(char **path)
 	return r;
 }
 
+#if defined(__x86_64__)
+#define OUR_MACHINE EM_X86_64
+#else
+#define OUR_MACHINE EM_AARCH64
+#endif
+
+/* Otherwise the loader passes over it with a line of its own, and the program runs without the sampler. */
+static bool
+is_library(const char *path)
+{
+	Elf64_Ehdr eh = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t n = fd < 0 ? 0 : read(fd, &eh, sizeof(eh));
+
+	if (fd >= 0)
+		close(fd);
+	return n == sizeof(eh) && memcmp(eh.e_ident, ELFMAG, SELFMAG) == 0 && eh.e_ident[EI_CLASS] == ELFCLASS64 &&
+	       eh.e_machine == OUR_MACHINE && eh.e_type == ET_DYN;
+}
+
 static int
 library_accept(const char *path, char **ret, struct text *why)
 {
@@ -84,6 +106,12 @@ library_accept(const char *path, char **ret, struct text *why)
 
 		free(real);
 		return r;
+	}
+	if (!is_library(real)) {
+		text_printf(why, "%s is not a shared library for this machine; HEAPD_LIBRARY has to name libheapd.so",
+			    real);
+		free(real);
+		return -EINVAL;
 	}
 	if (!fits_preload(real)) {
 		text_printf(why, "%s: the loader cannot preload a path with a space or colon in it; move it", real);

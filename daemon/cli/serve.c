@@ -8,6 +8,7 @@
 #include "listen.h"
 #include "log.h"
 #include "server.h"
+#include "source.h"
 
 /* Seconds after which it ends without waiting for a request that is being answered. */
 #define END_SECONDS 1
@@ -55,6 +56,9 @@ serve_run(void *argument, char **operands)
 	(void)sigprocmask(SIG_BLOCK, &ends, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 
+	status = source_check(&options->dirs, true);
+	if (status != 0)
+		return status;
 	status = listener_open(&options->listen, &listener);
 	if (status != 0)
 		return status;

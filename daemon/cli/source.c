@@ -3,17 +3,51 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 #include "log.h"
+
+static int
+directory_check(const char *from, const char *path, bool may_come)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	errno = stat(path, &st) == 0 ? ENOTDIR : errno;
+	if (may_come && errno == ENOENT) {
+		log_line("%s%s does not exist yet: waiting for it", from, path);
+		return 0;
+	}
+	log_line("%s%s: %s", from, path, strerror(errno));
+	return EXIT_FAILED;
+}
+
+int
+source_check(const struct option_list *dirs, bool may_come)
+{
+	const char *dir = getenv("HEAPD_DIR");
+	int status = 0;
+
+	for (size_t i = 0; i < dirs->n && status == 0; i++)
+		status = directory_check("--dir ", dirs->values[i], may_come);
+	if (dirs->n == 0 && dir && dir[0])
+		status = directory_check("HEAPD_DIR=", dir, may_come);
+	return status;
+}
 
 int
 source_open(const struct option_list *dirs, bool with_symbols, struct source *ret)
 {
 	struct source s = { 0 };
-	int r = targets_new(dirs->n > 0 ? dirs->values : NULL, &s.targets);
+	int r;
 
+	if (source_check(dirs, false) != 0)
+		return EXIT_FAILED;
+	r = targets_new(dirs->n > 0 ? dirs->values : NULL, &s.targets);
 	if (r == 0)
 		r = targets_poll(s.targets);
 	if (r < 0) {

@@ -11,6 +11,10 @@
 		.sentence = "Look for segments there and not in the usual places; may be given several times." \
 	}
 
+/* Whether the directories that the user named, by --dir or HEAPD_DIR, can hold segments. 0, or an exit status after saying why
+ * not; `may_come`: one that does not exist is only told of. */
+int source_check(const struct option_list *dirs, bool may_come);
+
 struct source {
 	struct targets *targets;
 	struct symbols *symbols; /* NULL unless asked for */

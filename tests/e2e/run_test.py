@@ -207,6 +207,27 @@ def a_directory_that_cannot_be_used_is_told_and_harms_no_program(place):
 
 
 @test
+def directories_and_libraries_that_the_user_names_have_to_be_some(place):
+	missing, file = place.path("missing"), place.write("file", "x" * 100)
+	for command in (["list"], ["top"], ["fetch", "-o", place.path("o"), "x"], ["set", "x", "--period", "4k"]):
+		for directory, why in ((missing, "No such file or directory"), (file, "Not a directory")):
+			for with_option in (True, False):
+				r = place.heapd(*command, *(["--dir", directory] if with_option else []), env=None if with_option else {"HEAPD_DIR": directory})
+				check_eq((1, ""), (r.code, r.text), f"exit code and output of heapd {command[0]}")
+				check_in(f"{directory}: {why}", r.errors, f"what heapd {command[0]} says")
+	r = place.heapd("serve", "--listen", f"127.0.0.1:{free_port()}", "--dir", file)
+	check_eq(1, r.code, "exit code of heapd serve")
+	check_in(f"{file}: Not a directory", r.errors, "what heapd serve says")
+	server = place.serve(directory=missing)
+	check_in(f"{missing} does not exist yet: waiting for it", server.running.errors, "what heapd serve says of one to come")
+	for library in (file, missing):
+		r = place.heapd("run", "--", "echo", "ran", env={"HEAPD_LIBRARY": library})
+		check_eq((125, ""), (r.code, r.text), f"exit code and output with {library} for a library")
+		check_in(library, r.errors, "what heapd run says")
+	check_in("not a shared library", place.heapd("run", "--", "true", env={"HEAPD_LIBRARY": file}).errors, "what heapd run says")
+
+
+@test
 def a_file_that_is_no_segment_is_told_from_a_broken_one(place):
 	running, segment = preloaded_leaky(place)
 	with open(segment, "rb") as f:
