@@ -5,33 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Functions that allocate on behalf of whoever called them: a row for them would say nothing. */
-static bool
-is_plumbing(const char *function)
-{
-	static const char *const names[] = { "malloc", "calloc", "realloc" }; /* inlined forwarders, as in the loader */
-	static const char *const prefixes[] = {
-		"operator new",
-		"__gnu_cxx::new_allocator<",
-		"std::__new_allocator<",
-		"std::allocator_traits<",
-		"std::allocator<",
-		"std::__detail::_Hashtable_alloc<",
-		"alloc::alloc::",
-		"<alloc::alloc::Global",
-		"__rust_alloc",
-		"__rdl_alloc",
-		"__rg_alloc",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(function, names[i]) == 0)
-			return true;
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (strncmp(function, prefixes[i], strlen(prefixes[i])) == 0)
-			return true;
-	return false;
-}
+#include "plumbing.h"
 
 /* The site of a sample, and the line that called it. */
 struct place {
@@ -62,7 +36,7 @@ place_of(const struct profile *p, uint32_t sample)
 			} else if (first.caller == HEAPD_NONE) {
 				first.caller = line->function;
 			}
-			if (!is_plumbing(p->functions[line->function].name)) {
+			if (!plumbing_is(p->functions[line->function].name)) {
 				place.function = line->function;
 				place.line = line->line;
 			}

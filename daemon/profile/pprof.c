@@ -13,6 +13,7 @@
 
 #include "fold.h"
 #include "gzip.h"
+#include "plumbing.h"
 #include "profile.h"
 #include "profile.pb-c.h"
 #include "shown.h"
@@ -23,7 +24,7 @@
 #define SIZE_MAX_PLAIN (4u << 20)
 #define GZIP_LEVEL 1 /* as Go: a reader waits. Level 6 took twice as long for 2 % less */
 #define COMMENTS_MAX (HEAPD_LOSSES + 5)
-#define EXTRAS_MAX (COMMENTS_MAX + 12)
+#define EXTRAS_MAX (COMMENTS_MAX + 13)
 
 typedef Perftools__Profiles__Profile pb_profile;
 typedef Perftools__Profiles__ValueType pb_value_type;
@@ -346,7 +347,7 @@ add_type(struct encoder *e, pb_value_type *type, const char *name, const char *u
 
 /* Fill the message. The arrays are in place. */
 static void
-fill(struct encoder *e, enum profile_value preferred, bool set_preferred, char *comments)
+fill(struct encoder *e, enum profile_value preferred, bool set_preferred, const char *plumbing, char *comments)
 {
 	const struct profile *p = e->p;
 	pb_profile *m = &e->message;
@@ -365,6 +366,7 @@ fill(struct encoder *e, enum profile_value preferred, bool set_preferred, char *
 	m->duration_nanos = p->duration_ns;
 	if (set_preferred)
 		m->default_sample_type = e->types[preferred].type;
+	m->drop_frames = add_extra(e, plumbing);
 	add_comments(e, comments);
 	add_mappings(e);
 	for (size_t i = 0; i < p->n_samples; i++) {
@@ -446,14 +448,15 @@ encode(struct showing *plan, enum profile_value preferred, bool set_preferred, s
        size_t *ret_size)
 {
 	struct encoder e = { .p = plan->p, .plan = plan };
-	struct text text = { 0 };
+	struct text text = { 0 }, plumbing = { 0 };
 	uint8_t *plain = NULL;
 	int r = -ENOMEM;
 
+	plumbing_add_pattern(&plumbing);
 	write_comments(e.p, e.p->n_samples - plan->n_keep, &text);
-	if (text.failed || !encoder_allocate(&e))
+	if (text.failed || plumbing.failed || !encoder_allocate(&e))
 		goto out;
-	fill(&e, preferred, set_preferred, text.data);
+	fill(&e, preferred, set_preferred, plumbing.data, text.data);
 	*ret_size = perftools__profiles__profile__get_packed_size(&e.message);
 	r = -EFBIG;
 	if (*ret_size > max)
@@ -467,6 +470,7 @@ encode(struct showing *plan, enum profile_value preferred, bool set_preferred, s
 	r = 0;
 out:
 	encoder_done(&e);
+	text_done(&plumbing);
 	text_done(&text);
 	return r;
 }

@@ -426,6 +426,26 @@ def nor_where_there_are_more_stacks_than_readers_take(place):
 
 
 @test
+def go_tool_pprof_passes_over_the_allocators_own_functions(place):
+	source = place.write("keeps.cc", """
+#include <unistd.h>
+#include <vector>
+struct Item { char *block; __attribute__((noinline)) Item() : block(new char[100000]) {} };
+static std::vector<Item> *items;
+__attribute__((noinline)) void keep_array() { static char *volatile kept; kept = new char[300000]; }
+__attribute__((noinline)) void keep_items() { items = new std::vector<Item>; items->reserve(8); for (int i = 0; i < 5; i++) items->emplace_back(); }
+int main() { keep_array(); keep_items(); }
+""")
+	program = place.compile(source, "keeps", compiler="g++", flags=("-g", "-O1"))
+	out = place.path("keeps.pb.gz")
+	place.heapd("run", "--quiet", "--no-serve", "--period", "1", "--output", out, "--", program).good()
+	text = place.pprof("-top", "-unit", "b", out).good().text
+	check("operator new" not in text, "operator new is passed over", text)
+	check_match(r"^ *500000B .*Item::Item", text, "go tool pprof -top")
+	check_match(r"^ *300000B .*keep_array", text, "go tool pprof -top")
+
+
+@test
 def fifty_clients_at_once_and_five_slow_ones_are_all_served(place):
 	server, prefix, target = leaky(place, rounds=5000, size=100)
 	path = prefix + "/debug/pprof/heap"

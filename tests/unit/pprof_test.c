@@ -108,7 +108,7 @@ TEST(an_encoded_profile_says_what_the_segment_said)
 	CHECK_EQ(524288, m->period);
 	CHECK_EQ(0, m->duration_nanos);
 	CHECK_EQ(0, m->default_sample_type);
-	CHECK_EQ(0, m->drop_frames);
+	CHECK(strncmp("malloc|", m->string_table[m->drop_frames], 7) == 0);
 	CHECK_STR("/usr/bin/shop", m->string_table[m->mapping[0]->filename]);
 	CHECK_STR("aabb", m->string_table[m->mapping[0]->build_id]);
 	CHECK_EQ(0x400000, m->mapping[0]->memory_start);
