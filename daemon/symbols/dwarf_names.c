@@ -332,6 +332,62 @@ find_function(struct dwarf_names *d, struct unit *unit, uint64_t address, uint64
 	return &unit->dies[range->value];
 }
 
+/* Whether an entry that may hold inlined functions covers the address. */
+static bool
+covers(Dwarf_Die *die, uint64_t address)
+{
+	int tag = dwarf_tag(die);
+
+	return (tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block || tag == DW_TAG_try_block ||
+		tag == DW_TAG_catch_block || tag == DW_TAG_with_stmt) &&
+	       dwarf_haspc(die, address) > 0;
+}
+
+/* How many functions are inlined into each other at the address, from this entry on down. */
+static size_t
+count_inlined(Dwarf_Die *die, uint64_t address, int nesting)
+{
+	size_t most = 0, n;
+	Dwarf_Die child;
+
+	if (nesting < NESTING_MAX && dwarf_child(die, &child) == 0) {
+		do {
+			n = covers(&child, address) ? count_inlined(&child, address, nesting + 1) : 0;
+			most = n > most ? n : most;
+		} while (dwarf_siblingof(&child, &child) == 0);
+	}
+	return most + (dwarf_tag(die) == DW_TAG_inlined_subroutine);
+}
+
+/* The entry directly below that leads on to the address. Of link-time optimisation, several siblings may cover one address: then
+ * the one with the most inlined functions. */
+static bool
+find_child(Dwarf_Die *die, uint64_t address, int nesting, Dwarf_Die *ret)
+{
+	size_t most = 0, n;
+	bool found = false, counted = false;
+	Dwarf_Die child;
+
+	if (dwarf_child(die, &child) != 0)
+		return false;
+	do {
+		if (!covers(&child, address))
+			continue;
+		if (found) {
+			if (!counted)
+				most = count_inlined(ret, address, nesting);
+			counted = true;
+			n = count_inlined(&child, address, nesting);
+			if (n <= most)
+				continue;
+			most = n;
+		}
+		*ret = child;
+		found = true;
+	} while (dwarf_siblingof(&child, &child) == 0);
+	return found;
+}
+
 /* levels[0] is the function itself, the next ones are inlined into the one before. Returns how many. */
 static size_t
 inlined_at(Dwarf_Die *function, uint64_t address, Dwarf_Die *levels, size_t max)
@@ -340,20 +396,7 @@ inlined_at(Dwarf_Die *function, uint64_t address, Dwarf_Die *levels, size_t max)
 	size_t n = 1;
 
 	levels[0] = *function;
-	for (int nesting = 0; nesting < NESTING_MAX; nesting++) {
-		bool found = false;
-
-		if (dwarf_child(&at, &child) != 0)
-			break;
-		do {
-			int tag = dwarf_tag(&child);
-			if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block &&
-			    tag != DW_TAG_try_block && tag != DW_TAG_catch_block && tag != DW_TAG_with_stmt)
-				continue;
-			found = dwarf_haspc(&child, address) > 0;
-		} while (!found && dwarf_siblingof(&child, &child) == 0);
-		if (!found)
-			break;
+	for (int nesting = 0; nesting < NESTING_MAX && find_child(&at, address, nesting, &child); nesting++) {
 		at = child;
 		if (dwarf_tag(&at) != DW_TAG_inlined_subroutine)
 			continue;
@@ -407,6 +450,13 @@ find_unit(struct dwarf_names *d, uint64_t address)
 	return range ? &d->units[range->value] : NULL;
 }
 
+/* What -gsplit-dwarf leaves in the program; the rest is in a .dwo file. */
+static bool
+is_skeleton(Dwarf_Die *unit)
+{
+	return dwarf_hasattr(unit, DW_AT_dwo_name) || dwarf_hasattr(unit, DW_AT_GNU_dwo_name);
+}
+
 size_t
 dwarf_names_find(struct dwarf_names *d, uint64_t address, struct dwarf_line *lines, size_t max)
 {
@@ -430,6 +480,9 @@ dwarf_names_find(struct dwarf_names *d, uint64_t address, struct dwarf_line *lin
 	lines[0].line = line;
 
 	function = find_function(d, unit, address, &entry);
+	/* A line of a unit whose functions are in another file may be one of a function that is inlined where we do not see it. */
+	if (!function && is_skeleton(&unit->die))
+		lines[0] = (struct dwarf_line){ 0 };
 	if (!function)
 		return 0;
 	n = inlined_at(function, address, levels, max);
