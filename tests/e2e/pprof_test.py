@@ -446,6 +446,28 @@ int main() { keep_array(); keep_items(); }
 
 
 @test
+def every_call_in_a_program_optimised_at_link_time_has_the_inlined_functions_that_addr2line_tells(place):
+	need("objdump", "addr2line")
+	program = place.compile("inlines.cc", compiler="g++", flags=("-g", "-O2", "-flto", "-std=c++17"))
+	server = place.heapd_run([program], "--period", "1", stdin=subprocess.PIPE)
+	wait_until(lambda: "ready" in server.running.text, "the program is ready", running=server.running)
+	p = server.profile(f"/targets/{server.target(name='inlines')['id']}/debug/pprof/heap")
+	code = place.run(["objdump", "-d", "--no-show-raw-insn", program]).good().text
+	calls = [int(a, 16) - 1 for a in re.findall(r"\tcall .*\n +([0-9a-f]+):", code)]
+	check(len(calls) > 100, "there are calls", len(calls))
+	told = place.run(["addr2line", "-a", "-i", "-f", "-e", program], input="".join(f"{a:#x}\n" for a in calls)).good().text
+	want = {int(a, 16): rest.count("\n") // 2 for a, rest in re.findall(r"^(0x[0-9a-f]+)\n((?:(?!0x).*\n)*)", told, re.M)}
+	# Where the program is: the first page of its file holds its header, at address 0.
+	with open(f"/proc/{server.target(name='inlines')['pid']}/maps") as f:
+		base = min(int(l.split("-")[0], 16) for l in f if l.rstrip().endswith(program))
+	check_eq(program, p.mappings[0].file, "the main program")
+	answer = server.request("POST", "/pprof/symbol", body="+".join(hex(base + a) for a in calls)).good().text
+	got = {int(a, 16) - base: names.count("--") + 1 for a, names in re.findall(r"^(0x[0-9a-f]+)\t(.*)$", answer, re.M)}
+	wrong = [(hex(a), got.get(a), want[a]) for a in calls if got.get(a) != want[a]]
+	check(not wrong, f"of {len(calls)} calls all have as many functions as addr2line tells", wrong)
+
+
+@test
 def fifty_clients_at_once_and_five_slow_ones_are_all_served(place):
 	server, prefix, target = leaky(place, rounds=5000, size=100)
 	path = prefix + "/debug/pprof/heap"
