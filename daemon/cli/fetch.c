@@ -152,6 +152,7 @@ fetch_run(void *argument, char **operands)
 	struct source source = { 0 };
 	struct moment moment = { 0 };
 	struct profile *profile = NULL;
+	bool from_file;
 	int status, r;
 
 	if (options->text + options->json + options->pprof > 1) {
@@ -163,11 +164,13 @@ fetch_run(void *argument, char **operands)
 		log_line("a profile is not for reading: give -o FILE, or --text");
 		return EXIT_USAGE;
 	}
-	status = source_open(&options->dirs, true, &source);
-	if (status != 0)
-		return status;
-	status = operands[0] && is_file(operands[0]) ? moment_from_file(operands[0], &moment)
-						     : moment_from_target(&source, operands[0], &moment);
+	/* A file comes first: whoever opens the directories tidies them up, and it may be just what is too old. */
+	from_file = operands[0] && is_file(operands[0]);
+	status = from_file ? moment_from_file(operands[0], &moment) : 0;
+	if (status == 0)
+		status = source_open(&options->dirs, true, &source);
+	if (status == 0 && !from_file)
+		status = moment_from_target(&source, operands[0], &moment);
 	if (status != 0)
 		goto out;
 	r = moment_profile(&moment, source.symbols, &profile);

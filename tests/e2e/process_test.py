@@ -12,7 +12,7 @@ def skipped(profile):
 
 
 def profile_of(place, pid):
-	"""From a copy of its segment: heapd would first tidy up a directory with so many."""
+	"""From a copy of its segment: heapd tidies up a directory with so many."""
 	segment, = [s for s in place.segments() if os.path.basename(s).startswith(f"{pid}-")]
 	return place.fetch(shutil.copy(segment, place.tmp))
 
@@ -88,6 +88,14 @@ def a_program_that_executes_itself_again_and_again_leaves_a_profile_each_time_an
 	check(open_files() <= before + 64 + 4, "open files of the daemon", (before, open_files()))
 	counts = [server.profile(f"/targets/{t['id']}/debug/pprof/heap").cumulative("inuse_objects").get("keep") for t in server.targets()[:5]]
 	check_eq([10] * 5, counts, "blocks of five of them")
+
+
+@test
+def a_file_that_is_asked_for_is_read_before_it_is_tidied_away(place):
+	place.run([place.compile("lives.c"), "again", 80], env=place.preload(1)).good()
+	oldest = min(place.segments(), key=os.path.getmtime)
+	check_eq(10, place.fetch(oldest).cumulative("inuse_objects").get("keep"), "blocks in the oldest of 81 files")
+	check(len(place.segments()) <= 64, "the rest is tidied up")
 
 
 @test
