@@ -585,6 +585,24 @@ one_identity(void)
 	return syscall(SYS_getresuid, &real, &effective, &saved) == 0 && real == effective && saved == effective;
 }
 
+/* Under a second name if the first is taken: by a fork child that was made just here and went on first. */
+static int
+create_file(const struct segment *s, int dir, char *name, struct heapd_header *identity)
+{
+	int fd = -EEXIST;
+
+	for (int i = 0; i < 2 && fd == -EEXIST; i++) {
+		identity->random += (uint64_t)i;
+		file_name(name, identity);
+		if (!segment_is_ours(s))
+			return -ECANCELED;
+		fd = (int)syscall(SYS_openat, dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd < 0)
+			fd = -errno;
+	}
+	return fd;
+}
+
 int
 segment_create(struct segment *s, uint64_t period)
 {
@@ -607,12 +625,9 @@ segment_create(struct segment *s, uint64_t period)
 	if (r < 0)
 		goto out;
 	fill_identity(s, identity);
-	file_name(name, identity);
-	r = -ECANCELED;
-	if (!segment_is_ours(s))
-		goto out;
-	fd = (int)syscall(SYS_openat, dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? -errno : map_file(fd, s, room, sections, &size);
+	r = fd = create_file(s, dir, name, identity);
+	if (fd >= 0)
+		r = map_file(fd, s, room, sections, &size);
 	if (!segment_is_ours(s))
 		r = -ECANCELED;
 	else if (r == 0)
