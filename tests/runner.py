@@ -35,7 +35,7 @@ BUILDS = [
 	Build("test-clang", ["-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++"], ["all"], []),
 ]
 UNIT_SECONDS = 180
-E2E_SECONDS = 600
+E2E_SECONDS = 1200
 SLOW = ("semantics_test.py", "programs_test.py", "aarch64_test.py")        # started first, so that the others run beside them
 
 Program = collections.namedtuple("Program", "name command seconds")

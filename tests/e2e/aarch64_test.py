@@ -32,7 +32,7 @@ def cross_build(place, name, options, *targets):
 		fcntl.flock(lock, fcntl.LOCK_EX)
 		place.run(["cmake", "-S", ROOT, "-B", directory, "-G", "Ninja", f"-DCMAKE_TOOLCHAIN_FILE={ROOT}/deploy/aarch64.cmake", *options],
 			env={"HOME": None}, seconds=120).good()
-		r = place.run(["cmake", "--build", directory, "-j", "2", "--target", *targets], seconds=500)
+		r = place.run(["cmake", "--build", directory, "-j", "2", "--target", *targets], seconds=900)
 		check_eq(0, r.code, f"the exit code of the build ({clip(r.text)})")
 	return directory
 
