@@ -47,6 +47,9 @@ metrics_answer(struct routes *r, struct reply *to)
 	text_printf(&body, "heapd_targets{state=\"alive\"} %zu\nheapd_targets{state=\"dead\"} %zu\n", alive, dead);
 	gauge_write(&body, "http_waiting_requests", "Requests with seconds= that are waiting now.");
 	text_printf(&body, "heapd_http_waiting_requests %u\n", atomic_load_explicit(&r->waiters, memory_order_relaxed));
+	gauge_write(&body, "http_waiting_bytes", "Memory that the snapshots of these requests take.");
+	text_printf(&body, "heapd_http_waiting_bytes %llu\n",
+		    (unsigned long long)atomic_load_explicit(&r->waiting_bytes, memory_order_relaxed));
 	counter_write(&body, "targets_refused_total", "Files that were not taken in as segments.",
 		      targets_refused(r->targets));
 	counter_write(&body, "targets_removed_total", "Segments of ended programs that were removed to save memory.",
