@@ -369,15 +369,9 @@ real_resolve(void)
 	RESOLVE(malloc_usable_size);
 	real.calloc = next.calloc;
 	real.malloc = next.malloc;
-	if (atomic_load_explicit(&pool_used, memory_order_relaxed) == 0) {
-		real.realloc = next.realloc;
-		real.free = next.free;
-		real.malloc_usable_size = next.malloc_usable_size ? next.malloc_usable_size : no_usable_size;
-	} else {
-		real.realloc = pool_realloc;
-		real.free = pool_free;
-		real.malloc_usable_size = pool_usable_size;
-	}
+	real.realloc = pool_realloc;
+	real.free = pool_free;
+	real.malloc_usable_size = pool_usable_size;
 	RESOLVE(posix_memalign);
 	RESOLVE(memalign);
 	RESOLVE(aligned_alloc);
@@ -405,6 +399,12 @@ real_resolve(void)
 		real.prctl = next.prctl;
 	if (next.syscall)
 		real.syscall = next.syscall;
+	/* From here on nobody gets a block of the pool: before, somebody else's dlsym or a signal handler may have. */
+	if (atomic_load_explicit(&pool_used, memory_order_relaxed) == 0) {
+		real.realloc = next.realloc;
+		real.free = next.free;
+		real.malloc_usable_size = next.malloc_usable_size ? next.malloc_usable_size : no_usable_size;
+	}
 	thread_self.quiet--;
 	resolving = false;
 	atomic_store_explicit(&resolved, true, memory_order_release);

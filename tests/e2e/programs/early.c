@@ -1,7 +1,7 @@
 /* early - code that allocates before the sampler has started, in every place the loader has for that: as a program
  * (-DPROGRAM) in the resolver of an indirect function, in preinit_array and in the earliest constructor, as a library to be
  * preloaded (-DLIBRARY) in a constructor that also asks for names which nobody has, and (-DDLSYM) in a dlsym of its own,
- * which comes to allocate while the sampler asks for the allocator's functions.
+ * which comes to allocate while the sampler asks for the allocator's functions, after FROM of them.
  *
  * Blocks stay until main, which resizes and frees them and prints "done".
  */
@@ -149,7 +149,7 @@ dlsym(void *handle, const char *name)
 
 	if (!real)
 		real = (void *(*)(void *, const char *))dlvsym(RTLD_NEXT, "dlsym", VERSION);
-	if (inside++ == 0 && calls++ < 8)
+	if (inside++ == 0 && ++calls > FROM && calls <= FROM + 8)
 		early(1 << 20);
 	found = real(handle, name);
 	inside--; /* no tail call: "next" is next to us */
