@@ -106,6 +106,19 @@ deep(unsigned depth, size_t size)
 	__asm__ volatile(""); /* no tail call */
 }
 
+static int
+end(unsigned long children)
+{
+	while (ended < children)
+		reap(-1, 0);
+	printf("%lu allocations\n", (unsigned long)allocations);
+	return failed != 0;
+}
+
+#if defined(__x86_64__)
+
+#define TRAP_FLAG 0x100
+
 static uintptr_t sampler_start, sampler_end;
 static unsigned long steps, stride;
 
@@ -126,19 +139,6 @@ find_sampler(struct dl_phdr_info *module, size_t size, void *closure)
 	}
 	return 1;
 }
-
-static int
-end(unsigned long children)
-{
-	while (ended < children)
-		reap(-1, 0);
-	printf("%lu allocations\n", (unsigned long)allocations);
-	return failed != 0;
-}
-
-#if defined(__x86_64__)
-
-#define TRAP_FLAG 0x100
 
 static void
 on_step(int number, siginfo_t *info, void *closure)
