@@ -421,7 +421,7 @@ server_start(struct server *s, const struct tls *tls, int *listen_fd)
 				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_LEAVING,
 				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-				     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, s,
+				     MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, s,
 				     MHD_OPTION_NOTIFY_COMPLETED, exchange_end, s, MHD_OPTION_NOTIFY_CONNECTION,
 				     connection_notify, s, MHD_OPTION_ARRAY, secure, MHD_OPTION_END);
 	if (!s->daemon)

@@ -468,6 +468,23 @@ def every_call_in_a_program_optimised_at_link_time_has_the_inlined_functions_tha
 
 
 @test
+def what_is_not_clean_http_gets_one_answer_with_the_headers_of_every_other(place):
+	server = place.serve()
+	for head in ("GET /healthz HTTP/1.1\r\n", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n"):
+		with socket.create_connection(("127.0.0.1", server.port), 60) as s:
+			s.sendall(head.encode() + b"Connection: close\r\n\r\n")
+			data = b""
+			while chunk := s.recv(65536):
+				data += chunk
+		top, _, body = data.decode().partition("\r\n\r\n")
+		check_match(r"^HTTP/1.1 40[04] ", top, f"the answer to {head!r}")
+		for header in ("X-Content-Type-Options: nosniff", "Content-Type: text/plain", "X-Go-Pprof: 1", "Cache-Control: no-store"):
+			check_in(header.lower(), top.lower(), f"the answer to {head!r}")
+		check_match(rf"(?i)^content-length: {len(body.encode())}\r?$", top, f"the answer to {head!r}")
+		check(body and "HTTP/" not in body and "ontent-" not in body, f"the answer to {head!r} is a sentence", body)
+
+
+@test
 def fifty_clients_at_once_and_five_slow_ones_are_all_served(place):
 	server, prefix, target = leaky(place, rounds=5000, size=100)
 	path = prefix + "/debug/pprof/heap"
