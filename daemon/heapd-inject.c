@@ -69,7 +69,7 @@ attach_to(pid_t pid, char **arguments)
 		log_line("%s", text_string(&why));
 	text_done(&settings);
 	text_done(&why);
-	return outcome;
+	return (int)outcome;
 }
 
 int

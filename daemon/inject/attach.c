@@ -390,7 +390,7 @@ try_at_malloc(struct tracee *t, const struct preflight *target, struct stub_word
 		(void)tracee_stop(t, STOP_MS);
 	(void)tracee_disarm(t);
 	if (found)
-		return load(t, target, w, registers, why);
+		return (int)load(t, target, w, registers, why);
 	if (!t->stopped && is_asleep(target, t->thread))
 		_exit(TRY_OTHERS);
 	(void)tracee_stop(t, STOP_MS);
@@ -407,7 +407,7 @@ try_asleep(struct tracee *t, const struct preflight *target, struct stub_words *
 	    !safe_resume(target, t->thread, &registers))
 		return TRY_OTHERS;
 	w->whole = 1;
-	return load(t, target, w, registers, why);
+	return (int)load(t, target, w, registers, why);
 }
 
 /* In a process of its own: the end of a tracer lets a running thread go, and nothing else does without stopping it. */
