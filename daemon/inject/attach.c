@@ -283,21 +283,16 @@ list_threads(int proc, char state, pid_t *ret, size_t room)
 	size_t n = 0, matching = 0;
 
 	for (struct dirent *e; tasks && n < room && (e = readdir(tasks));) {
+		pid_t thread = (pid_t)strtol(e->d_name, NULL, 10);
 		struct process_status s;
-		int task = *e->d_name == '.' ? -1 : openat(fd, e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-		if (task < 0)
+		if (thread <= 0 || process_status_of_thread(proc, thread, &s) < 0 || s.state == 'Z' || s.state == 'X')
 			continue;
-		if (process_status_read(task, &s) == 0 && s.state != 'Z' && s.state != 'X') {
-			ret[n++] = (pid_t)strtol(e->d_name, NULL, 10);
-			if (s.state == state) {
-				pid_t first = ret[matching];
-
-				ret[matching++] = ret[n - 1];
-				ret[n - 1] = first;
-			}
+		ret[n++] = thread;
+		if (s.state == state) {
+			ret[n - 1] = ret[matching];
+			ret[matching++] = thread;
 		}
-		close(task);
 	}
 	if (tasks)
 		closedir(tasks);
@@ -340,16 +335,8 @@ static bool
 is_asleep(const struct preflight *target, pid_t thread)
 {
 	struct process_status s;
-	char name[32];
-	int task;
-	bool asleep;
 
-	(void)snprintf(name, sizeof(name), "task/%d", thread);
-	task = openat(target->proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	asleep = task >= 0 && process_status_read(task, &s) == 0 && s.state == 'S';
-	if (task >= 0)
-		close(task);
-	return asleep;
+	return process_status_of_thread(target->proc, thread, &s) == 0 && s.state == 'S';
 }
 
 struct attempt {

@@ -148,14 +148,11 @@ seccomp_check(pid_t pid, const struct preflight *p, struct text *why)
 	DIR *tasks = fd >= 0 ? fdopendir(fd) : NULL;
 
 	for (struct dirent *e; tasks && found == 0 && (e = readdir(tasks));) {
+		pid_t thread = (pid_t)strtol(e->d_name, NULL, 10);
 		struct process_status s;
-		int task = *e->d_name == '.' ? -1 : openat(fd, e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-		if (task < 0)
-			continue;
-		if (process_status_read(task, &s) == 0)
+		if (thread > 0 && process_status_of_thread(p->proc, thread, &s) == 0)
 			found = s.seccomp;
-		close(task);
 	}
 	if (tasks)
 		closedir(tasks);

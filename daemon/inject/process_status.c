@@ -81,3 +81,18 @@ process_status_read(int proc, struct process_status *ret)
 	*ret = s;
 	return 0;
 }
+
+int
+process_status_of_thread(int proc, pid_t thread, struct process_status *ret)
+{
+	char name[32];
+	int task, r;
+
+	(void)snprintf(name, sizeof(name), "task/%d", thread);
+	task = openat(proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (task < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	r = process_status_read(task, ret);
+	close(task);
+	return r;
+}

@@ -23,4 +23,7 @@ struct process_status {
 /* `proc` is a descriptor of /proc/PID or /proc/PID/task/TID. 0 or -errno: -ESRCH if it ended meanwhile. */
 int process_status_read(int proc, struct process_status *ret);
 
+/* The same of one of the threads of the process that `proc` is the descriptor of. */
+int process_status_of_thread(int proc, pid_t thread, struct process_status *ret);
+
 #endif

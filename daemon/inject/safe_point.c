@@ -163,16 +163,8 @@ static bool
 has_signals(const struct preflight *target, pid_t thread)
 {
 	struct process_status s;
-	char name[32];
-	int task;
-	bool has;
 
-	(void)snprintf(name, sizeof(name), "task/%d", thread);
-	task = openat(target->proc, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	has = task < 0 || process_status_read(task, &s) < 0 || (s.pending & ~s.blocked) != 0;
-	if (task >= 0)
-		close(task);
-	return has;
+	return process_status_of_thread(target->proc, thread, &s) < 0 || (s.pending & ~s.blocked) != 0;
 }
 
 bool
