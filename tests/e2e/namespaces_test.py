@@ -122,11 +122,13 @@ failed = libc.mount(b"none", sys.argv[1].encode(), b"fuse", 0, f"fd={fd},rootmod
 print(os.strerror(ctypes.get_errno()) if failed else "ready", flush=True)
 signal.pause()
 """)
+	below = os.path.join(place.shm, "below")
+	os.mkdir(below)
 	running = place.start(["unshare", "--mount", "/usr/bin/python3", script, place.shm])
 	said = wait_until(lambda: running.text, "it is mounted", running=running).strip()
 	if said != "ready":
 		raise Skip(f"cannot mount a file server: {said}")
-	for directory in (place.shm, os.path.join(place.shm, "below")):
+	for directory in (place.shm, below):
 		r = place.heapd("list", "--dir", directory)
 		check_in("no program is being sampled", r.errors, "what heapd list says")
 
