@@ -119,22 +119,38 @@ is_definition(const struct dynamic *d, uint32_t symbol, const char *name)
 
 /* The table: number of buckets, of the first symbol in a chain, of words of the Bloom filter, its shift; then the filter, the
  * buckets and a hash a symbol, whose lowest bit ends the chain. */
-static bool
-gnu_hash_has(const struct dynamic *d, const struct question *q)
+static uint32_t
+gnu_hash_find(const struct dynamic *d, const struct question *q)
 {
 	const uint32_t *h = d->gnu_hash, n_buckets = h[0], first = h[1], n_words = h[2];
 	const uint64_t *bloom = (const void *)(h + 4), word = n_words ? bloom[q->hash / 64 % n_words] : 0;
 	const uint32_t *buckets = (const void *)(bloom + n_words), *hashes = buckets + n_buckets;
 
 	if (n_buckets == 0 || !(word >> q->hash % 64 & word >> (q->hash >> h[3]) % 64 & 1))
-		return false;
+		return 0;
 	for (uint32_t i = buckets[q->hash % n_buckets]; i >= first; i++) {
 		if ((hashes[i - first] | 1) == (q->hash | 1) && is_definition(d, i, q->name))
-			return true;
+			return i;
 		if (hashes[i - first] & 1)
 			break;
 	}
-	return false;
+	return 0;
+}
+
+#define CANNOT_TELL UINT32_MAX
+
+/* The symbol by which a module other than this one defines the name; 0 if it does not. */
+static uint32_t
+definition_in(const struct link_map *module, const struct question *q, struct dynamic *d)
+{
+	if (module->l_ld == _DYNAMIC || !tables_read(module->l_ld, module->l_addr, d))
+		return 0;
+	if (d->gnu_hash)
+		return gnu_hash_find(d, q);
+	for (uint32_t i = 1; d->hash && i < d->hash[1]; i++)
+		if (is_definition(d, i, q->name))
+			return i;
+	return d->hash ? 0 : CANNOT_TELL;
 }
 
 static bool
@@ -142,14 +158,22 @@ defines(const struct link_map *module, const struct question *q)
 {
 	struct dynamic d;
 
-	if (module->l_ld == _DYNAMIC || !tables_read(module->l_ld, module->l_addr, &d))
-		return false;
-	if (d.gnu_hash)
-		return gnu_hash_has(&d, q);
-	for (uint32_t i = 1; d.hash && i < d.hash[1]; i++)
-		if (is_definition(&d, i, q->name))
-			return true;
-	return !d.hash;
+	return definition_in(module, q, &d) != 0;
+}
+
+void *
+dynamic_find(const char *name)
+{
+	const struct question q = question_about(name);
+
+	for (const struct link_map *module = _r_debug.r_map; module; module = module->l_next) {
+		struct dynamic d;
+		uint32_t i = definition_in(module, &q, &d);
+
+		if (i != 0 && i != CANNOT_TELL && ELF64_ST_TYPE(d.symbols[i].st_info) == STT_FUNC)
+			return (void *)(module->l_addr + d.symbols[i].st_value);
+	}
+	return NULL;
 }
 
 /* Not through dl_iterate_phdr: where a ThreadSanitizer is loaded that is its own, and it has not begun to work. */

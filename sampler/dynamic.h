@@ -29,7 +29,12 @@ bool dynamic_inside(const struct dl_phdr_info *module, uintptr_t address);
  * next dlerror. Takes no lock: for start-up. */
 bool dynamic_defined(const char *name);
 
-/* The same of modules from this place in the list on. */
+/* The function of this name that the first module to define it has, in its default version; NULL if there is none. Unlike dlsym's answer it
+ * is never the program's own way to it: where a program that is not position-independent takes a function's address, that
+ * address is in its procedure linkage table, for everybody, and leads through the very slot that we patch. */
+void *dynamic_find(const char *name);
+
+/* As dynamic_defined, of modules from this place in the list on. */
 bool dynamic_defined_since(size_t place, const char *name);
 
 /* How many modules, the first of the list, the program was started with; late (below) some of them may be missing. */

@@ -280,8 +280,10 @@ static const struct patch patches[] = { ALL(PATCH) PATCH(, xallocx) };
 static void *
 of_allocator(const Dl_info *allocator, const char *name)
 {
-	void *scope = dynamic_is_late() ? RTLD_DEFAULT : RTLD_NEXT; /* we export some of them ourselves */
-	void *function = dynamic_defined(name) ? dlsym(scope, name) : NULL;
+	/* We export some of them ourselves. */
+	void *function = !dynamic_defined(name) ? NULL
+			 : dynamic_is_late()    ? dynamic_find(name)
+						: dlsym(RTLD_NEXT, name);
 	Dl_info owner;
 
 	return function && dladdr(function, &owner) && owner.dli_fbase == allocator->dli_fbase ? function : NULL;

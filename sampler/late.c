@@ -68,6 +68,7 @@ heapd_attach(const char *settings)
 		return -EALREADY;
 	thread_self.quiet++;
 	options_set(settings);
+	process_retry();
 	if (process_get()) {
 		const void *allocator = allocator_apart();
 

@@ -5,9 +5,9 @@
  */
 #include "loader.h"
 
-#include <dlfcn.h>
 #include <stdint.h>
 
+#include "dynamic.h"
 #include "patch.h"
 
 static void *(*real_dlopen)(const char *file, int mode);
@@ -54,6 +54,6 @@ void
 loader_find(void)
 {
 	for (size_t i = 0; i < sizeof(patches) / sizeof(patches[0]); i++)
-		*patches[i].real = dlsym(RTLD_DEFAULT, patches[i].name);
+		*patches[i].real = dynamic_find(patches[i].name);
 	patch_add(patches, sizeof(patches) / sizeof(patches[0]), false);
 }

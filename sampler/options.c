@@ -113,14 +113,11 @@ options_read(struct options *o)
 void
 options_set(const char *settings)
 {
-	int unread = 0;
+	struct options wanted = { .period = HEAPD_PERIOD_DEFAULT, .enabled = true };
 
-	if (!atomic_compare_exchange_strong_explicit(&state, &unread, 1, memory_order_acquire, memory_order_relaxed))
-		return;
-	options.period = HEAPD_PERIOD_DEFAULT;
-	options.enabled = true;
 	for (const char *s = settings; *s; s += length(s) + 1)
-		option_read(&options, s);
+		option_read(&wanted, s);
+	options = wanted;
 	atomic_store_explicit(&state, 2, memory_order_release);
 }
 

@@ -19,7 +19,7 @@ struct options {
 	char name[64]; /* HEAPD_NAME; "": the program's own */
 };
 
-/* Take these instead of the environment: NAME=VALUE strings, each ended by NUL, one more at the end. Only before the first need. The
+/* Take these instead of the environment: NAME=VALUE strings, each ended by NUL, one more at the end. Only before anybody needs them, again after an attempt that failed. The
  * program may have any rights: whoever gives them had more. */
 void options_set(const char *settings);
 

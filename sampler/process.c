@@ -111,3 +111,14 @@ process_get(void)
 		count_early(p);
 	return p;
 }
+
+void
+process_retry(void)
+{
+	struct process *p = atomic_load_explicit(&process_memory, memory_order_acquire);
+	uint32_t state = PROCESS_INERT;
+
+	if (p)
+		atomic_compare_exchange_strong_explicit(&p->state, &state, PROCESS_FRESH, memory_order_acq_rel,
+							memory_order_relaxed);
+}

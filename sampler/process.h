@@ -67,6 +67,9 @@ struct process *process_get(void);
 /* A sample of about so many bytes was not taken because the process is only being made: to be counted as lost in its segment. */
 void process_missed(uint64_t bytes);
 
+/* Where it was not possible: look again. Before anybody is led here. */
+void process_retry(void);
+
 /* Never sample in this process image or its children (a sanitizer watches them already). */
 void process_refuse(void);
 

@@ -340,7 +340,7 @@ extern const char __ehdr_start[] __attribute__((visibility("hidden"))), _end[] _
 static void *
 resolve(const char *name)
 {
-	void *found = dlsym(dynamic_is_late() ? RTLD_DEFAULT : RTLD_NEXT, name);
+	void *found = dynamic_is_late() ? dynamic_find(name) : dlsym(RTLD_NEXT, name);
 
 	if ((uintptr_t)found >= (uintptr_t)__ehdr_start && (uintptr_t)found < (uintptr_t)_end)
 		found = dlvsym(RTLD_NEXT, name, FIRST_VERSION);

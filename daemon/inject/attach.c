@@ -191,8 +191,8 @@ await(struct tracee *t, const struct preflight *target, const struct stub_words 
 	}
 	if (w.result < 0) {
 		text_add(why, "the library finds no room for its segment there: it takes 3 MiB, and a directory on a "
-			      "tmpfs that "
-			      "the process may write, such as /run/heapd or /dev/shm");
+			      "tmpfs that the process may "
+			      "write and others not, as /dev/shm/heapd-UID, or that has the sticky bit, as /run/heapd");
 		return OUTCOME_ROLLED_BACK;
 	}
 	return OUTCOME_DONE;
@@ -502,7 +502,9 @@ attach(pid_t pid, const struct preflight *target, const struct attach_options *o
 	if (outcome == TRY_OTHERS || outcome == TRY_NO_MORE) {
 		text_printf(why,
 			    asked_to_end() ? "%d (%s): given up"
-					   : "%d (%s) called malloc at no moment that was safe: try again",
+					   : "%d (%s) neither called malloc nor waited where it is safe to make it: "
+					     "try again when it has "
+					     "something to do",
 			    pid, target->status.name);
 		outcome = OUTCOME_TIMED_OUT;
 	}

@@ -122,6 +122,25 @@ waits_outside(const struct call *c)
 	return false;
 }
 
+/* What the kernel pushed for a handler, from the address on that it returns to; <asm/sigcontext.h> and the kernel's struct
+ * rt_sigframe. What is left of such a frame after the handler has returned is overwritten sooner or later. */
+struct signal_frame {
+	uint64_t restorer, flags, link, stack, stack_flags, stack_size;
+	uint64_t r8_to_r15[8], di, si, bp, bx, dx, ax, cx, sp, ip, eflags, selectors, err, trapno, oldmask, cr2,
+		fpstate;
+};
+
+static bool
+is_whole(const struct preflight *target, uint64_t at)
+{
+	struct signal_frame f;
+	uint64_t start, end;
+
+	return image_read(target->image, at, &f, sizeof(f)) == 0 && f.flags < 16 && (f.selectors & 0xffff) == 0x33 &&
+	       f.sp > at && f.fpstate > at && f.fpstate - at < (64u << 10) && f.fpstate % 64 == 0 &&
+	       code_find(target->proc, f.ip, &start, &end);
+}
+
 /* A handler returns to mov $15, %rax; syscall, whose address stands on the stack. What it interrupted may hold any lock. */
 static bool
 is_in_handler(const struct preflight *target, uint64_t sp)
@@ -136,7 +155,7 @@ is_in_handler(const struct preflight *target, uint64_t sp)
 		return true;
 	}
 	/* As much as there is: the stack may end before. */
-	for (size_t size = STACK_SCAN; size >= 4096 && n == 0; size /= 2)
+	for (size_t size = STACK_SCAN; size >= 1024 && n == 0; size /= 2)
 		if (image_read(target->image, sp, words, size) == 0)
 			n = size / sizeof(*words);
 	for (size_t i = 0; i < n && !found; i++) {
@@ -144,7 +163,7 @@ is_in_handler(const struct preflight *target, uint64_t sp)
 
 		found = words[i] >= start && words[i] < end &&
 			image_read(target->image, words[i], code, sizeof(code)) == 0 &&
-			memcmp(code, restorer, sizeof(code)) == 0;
+			memcmp(code, restorer, sizeof(code)) == 0 && is_whole(target, sp + i * sizeof(*words));
 	}
 	free(words);
 	return found;

@@ -6,6 +6,7 @@
 #include <linux/perf_event.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #define TRAP_PERF_EVENT 6 /* TRAP_PERF of Linux 5.13; glibc's header has not got it yet */
+#define HASTE_NS 300000
 #define DR7_EXECUTE_0 1ul /* debug register 0, local, one byte of instruction */
 
 static int64_t
@@ -24,11 +26,12 @@ now_ns(void)
 	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-/* waitpid that ends. 1 and the status, 0 when the time is over, -errno. */
+/* waitpid that ends. 1 and the status, 0 when the time is over, -errno. A busy thread stops at once, and until that is seen our
+ * death would be its own: so it is looked for in haste before it is slept for. */
 static int
 wait_status(pid_t thread, unsigned ms, int *ret)
 {
-	int64_t end = now_ns() + ms * INT64_C(1000000), left;
+	int64_t start = now_ns(), end = start + ms * INT64_C(1000000), left;
 	sigset_t child;
 
 	sigemptyset(&child);
@@ -43,6 +46,8 @@ wait_status(pid_t thread, unsigned ms, int *ret)
 		left = end - now_ns();
 		if (left <= 0)
 			return 0;
+		if (now_ns() - start < HASTE_NS)
+			continue;
 		(void)sigtimedwait(&child, NULL,
 				   &(struct timespec){ .tv_sec = left / 1000000000, .tv_nsec = left % 1000000000 });
 	}
@@ -141,13 +146,17 @@ tracee_arm(struct tracee *t, uint64_t address)
 		.bp_len = sizeof(long),
 		.sample_period = 1,
 		.sigtrap = 1,
+		.disabled = 1,
 		.remove_on_exec = 1,
 		.exclude_kernel = 1,
 		.exclude_hv = 1,
 	};
 
 	t->breakpoint = (int)syscall(SYS_perf_event_open, &event, t->thread, -1, -1, PERF_FLAG_FD_CLOEXEC);
-	return t->breakpoint < 0 ? -errno : 0;
+	if (t->breakpoint < 0)
+		return -errno;
+	/* Apart, because to open it takes long, and the thread may come to it before that returns. */
+	return ioctl(t->breakpoint, PERF_EVENT_IOC_ENABLE, 0) < 0 ? -errno : 0;
 }
 
 int

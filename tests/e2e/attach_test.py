@@ -26,11 +26,11 @@ def refused(place, pid, pattern, *arguments):
 		check_match(pattern, r.errors, "the refusal")
 
 
-def service(place, threads):
-	program, plugin = place.path("attached"), place.path("attached_plugin.so")
+def service(place, threads, *flags):
+	program, plugin = place.path("attached" + "".join(flags)), place.path("attached_plugin.so")
 	if not os.path.exists(program):
 		place.compile("attached_plugin.c", "attached_plugin.so", flags=("-g", "-O1", "-fno-builtin", "-fPIC", "-shared"))
-		place.compile("attached.c", flags=("-g", "-O1", "-fno-builtin"), libs=("-lpthread",))
+		place.compile("attached.c", os.path.basename(program), flags=("-g", "-O1", "-fno-builtin", *flags), libs=("-lpthread",))
 	running = place.start([program, str(threads), plugin], stdin=subprocess.PIPE)
 	wait_until(lambda: "ready" in running.text, "the service is ready", running=running)
 	return running
@@ -44,8 +44,8 @@ def asleep(place, call="pause"):
 
 @test
 def after_attach_everything_is_counted_exactly(place):
-	for threads in (0, 1, 4):
-		running = service(place, threads)
+	for threads, *flags in ((0,), (1,), (4,), (1, "-no-pie", "-fno-pie"), (1, "-no-pie", "-fno-pie", "-Wl,-z,now"), (1, "-fno-plt")):
+		running = service(place, threads, *flags)
 		attach(place, running.pid, "--period", "1").good()
 		running.process.stdin.write(b"go\n")
 		running.process.stdin.flush()
@@ -56,7 +56,7 @@ def after_attach_everything_is_counted_exactly(place):
 		objects, space = p.cumulative("inuse_objects"), p.cumulative("inuse_space")
 		want = {"keep_malloc": (1000, 1000000), "keep_by_table": (1000, 500000), "keep_copies": (1000, 17000), "grow_old_ones": (500, 1500000),
 			"keep_in_plugin": (100, 70000)}
-		check_eq(want, {n: (objects.get(n), space.get(n)) for n in want}, f"what is in use with {threads} threads")
+		check_eq(want, {n: (objects.get(n), space.get(n)) for n in want}, f"what is in use with {threads} threads {flags}")
 		check(objects.get("churn", 0) <= 64 * threads, "what the threads have in use", objects)
 		check(not any("free" in c for c in p.comments), "no free is taken for an error", p.comments)
 		os.kill(running.pid, signal.SIGCONT)
@@ -74,6 +74,20 @@ def a_busy_process_is_attached_to_and_lives(place):
 			running.process.stdin.write(b"go\n")
 			running.process.stdin.close()
 			check_eq((0, "ready\ndone\n"), (running.wait().code, running.text), "what the service did afterwards")
+
+
+@test
+def an_attempt_that_failed_is_no_hindrance_to_the_next(place):
+	running = service(place, 1)
+	r = place.heapd("attach", str(running.pid), env={"HEAPD_DIR": "/nonexistent"})
+	check_eq(5, r.code, f"the exit code ({clip(r.errors)})")
+	check_match("finds no room for its segment", r.errors, "the reason")
+	attach(place, running.pid, "--period", "1").good()
+	running.process.stdin.write(b"go\n")
+	running.process.stdin.close()
+	check_eq((0, "ready\ndone\n"), (running.wait().code, running.text), "what the service did afterwards")
+	segment, = place.segments()
+	check_eq(1000, place.fetch(segment).cumulative("inuse_objects").get("keep_malloc"), "what is in use")
 
 
 @test
@@ -95,15 +109,14 @@ def whoever_waits_in_a_system_call_does_not_notice(place):
 
 
 @test
-def the_tracers_death_at_any_moment_is_survived(place):
+def the_death_of_heapd_inject_is_survived(place):
 	if int(open("/proc/sys/kernel/perf_event_paranoid").read()) > 1 and os.getuid() != 0:
 		raise Skip("the kernel's breakpoints are not for this user")
 	running = service(place, 2)
 	for _ in range(40):
 		r = place.start([HEAPD, "attach", str(running.pid), "--timeout", "1s"], env={"HEAPD_DIR": place.shm})
 		time.sleep(random.random() * 0.06)
-		with contextlib.suppress(ProcessLookupError):
-			os.killpg(r.pid, signal.SIGKILL)
+		r.process.kill()
 		r.process.wait()
 		check(running.alive(), "the service lives", running.process.poll())
 	running.process.stdin.write(b"go\n")
