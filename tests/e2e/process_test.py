@@ -29,8 +29,9 @@ def a_child_forked_by_a_signal_handler_inside_a_sample_returns_into_it_unharmed(
 		check_eq(forks + 1, len(place.segments()) - before, "how many processes have a profile")
 		p = profile_of(place, program.pid)
 		made = int(check_match(r"^(\d+) allocations$", r.text, "what it printed")[1])
-		# A child that was not between a look at whose the segment is and the count has left it alone.
-		check(0 <= p.total("alloc_objects") + skipped(p) - made <= forks // 5, "children do not count in their parent",
+		# A child that was not between a look at whose the segment is and the count has left it alone. On a busy machine that is where
+		# a signal often comes: the count's page is touched there first. Without the looks nearly every child counts.
+		check(0 <= p.total("alloc_objects") + skipped(p) - made <= forks // 2, "children do not count in their parent",
 			(p.total("alloc_objects"), skipped(p), made))
 
 
