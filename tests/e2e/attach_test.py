@@ -51,6 +51,8 @@ def after_attach_everything_is_counted_exactly(place):
 		running.process.stdin.flush()
 		wait_until(lambda: "done" in running.text, "it has worked", running=running)
 		os.kill(running.pid, signal.SIGSTOP)
+		wait_until(lambda: all(open(f"/proc/{running.pid}/task/{t}/stat").read().rsplit(") ")[1][0] == "T" for t in os.listdir(f"/proc/{running.pid}/task")),
+			"its threads have stopped", running=running)
 		segment, = place.segments()
 		p = place.fetch(segment)
 		objects, space = p.cumulative("inuse_objects"), p.cumulative("inuse_space")
