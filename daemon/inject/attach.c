@@ -256,6 +256,8 @@ load(struct tracee *t, const struct preflight *target, struct stub_words *w, str
 	copy_registers(&w->registers, &resume);
 	r = place_stub(t, target, w);
 	if (r < 0) {
+		/* No stop of the kernel's own kind follows, so nobody else would make an interrupted call again. */
+		(void)tracee_set_registers(t, &resume);
 		text_printf(why, "it gets no memory for the way in: %s", strerror(-r));
 		return OUTCOME_ROLLED_BACK;
 	}
@@ -403,11 +405,15 @@ try_thread(pid_t thread, const struct preflight *target, struct stub_words *w, c
 	   struct text *why)
 {
 	int outcome = TRY_OTHERS;
+	struct process_status status;
 	struct tracee t;
 
 	if (how->asleep && !safe_asleep(target, thread))
 		return TRY_OTHERS;
 	if (tracee_start(thread, &t) < 0)
+		return TRY_OTHERS;
+	/* Its number may have become another process's in between: that one is let go of by our end. */
+	if (process_status_of_thread(target->proc, thread, &status) < 0)
 		return TRY_OTHERS;
 	outcome = how->asleep ? try_asleep(&t, target, w, why) : try_at_malloc(&t, target, w, how->slice_ms, why);
 	if (outcome == TRY_OTHERS)
@@ -445,7 +451,10 @@ try_apart(pid_t thread, const struct preflight *target, struct stub_words *w, co
 		return TRY_NO_MORE;
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : TRY_NO_MORE;
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	text_add(why, "what does the work was killed: whether the process is sampled, heapd list tells");
+	return OUTCOME_TIMED_OUT;
 }
 
 /* While a thread stands at a breakpoint, our death would be its own. So we want to be woken at once then, and not to be the one

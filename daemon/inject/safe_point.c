@@ -189,14 +189,15 @@ has_signals(const struct preflight *target, pid_t thread)
 bool
 safe_resume(const struct preflight *target, pid_t thread, struct user_regs_struct *registers)
 {
+	const struct call call = { .number = registers->orig_rax, .arguments = { registers->rdi, registers->rsi } };
 	int64_t result = (int64_t)registers->rax;
 
 	if (registers->orig_rax == UINT64_MAX)
 		return false;
 	switch (-result) {
 	case EINTR:
-		if (has_signals(target, thread))
-			break; /* it is theirs */
+		if (!waits_outside(&call) || has_signals(target, thread))
+			break; /* not to be made again, or theirs */
 		/* fall through */
 	case ERESTARTSYS:
 	case ERESTARTNOINTR:

@@ -111,6 +111,18 @@ def whoever_waits_in_a_system_call_does_not_notice(place):
 
 
 @test
+def where_there_is_no_memory_for_the_way_in_nothing_is_noticed(place):
+	need("prlimit")
+	for call in ("select", "epoll_wait", "nanosleep"):
+		running = asleep(place, call)
+		place.run(["prlimit", "--pid", str(running.pid), "--as=4096"]).good()
+		r = attach(place, running.pid)
+		check_eq(5, r.code, f"the exit code ({clip(r.errors)})")
+		check_match("gets no memory for the way in: Cannot allocate memory", r.errors, "the reason")
+		check_match(r"^ready\n0, errno 4242, rounding upward$", running.wait().text, f"what {call} returned")
+
+
+@test
 def the_death_of_heapd_inject_is_survived(place):
 	if int(open("/proc/sys/kernel/perf_event_paranoid").read()) > 1 and os.getuid() != 0:
 		raise Skip("the kernel's breakpoints are not for this user")
